@@ -1,0 +1,127 @@
+//! The right to deliver: one message, some of its recipients, one lane, one worker.
+//!
+//! A *lane* is where recipients stand until somebody delivers to them; the spool knows nothing of its meaning. New
+//! messages stand in [`Lane::unrouted`]. A router claims them there and records [`Outcome::Routed`] for each recipient;
+//! from then on they stand in the lanes it named, and each lane is claimed by those who deliver to it. Several claims
+//! on one message may be open at once, never two on the same recipient.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::envelope::Envelope;
+use crate::id::MessageId;
+
+/// An opaque destination key, set by a router.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane(String);
+
+/// Octets of a lane: a domain of the longest kind with some words around it.
+pub const LANE_OCTETS: usize = 400;
+
+impl Lane {
+    /// A lane by name. `None` if the name is empty, too long, or holds white space or control characters.
+    pub fn new(name: &str) -> Option<Self> {
+        let is_plain = !name.chars().any(|character| character.is_whitespace() || character.is_control());
+        (is_plain && (1..=LANE_OCTETS).contains(&name.len())).then(|| Lane(name.to_owned()))
+    }
+
+    /// The lane in which new messages wait for their router.
+    pub fn unrouted() -> Self {
+        Lane("unrouted".to_owned())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who claims: a name by which everything a lost worker held can be given back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub String);
+
+/// A right to deliver, given by [`Store::claim`](crate::Store::claim) and ended by
+/// [`Store::settle`](crate::Store::settle) or [`Store::release`](crate::Store::release).
+///
+/// Dropping it ends nothing: the recipients stay claimed until their worker is released or the spool is opened anew.
+#[derive(Debug)]
+pub struct Claim {
+    token: u64,
+    id: MessageId,
+    lane: Lane,
+    recipients: Vec<usize>,
+    envelope: Arc<Envelope>,
+}
+
+impl Claim {
+    /// For engines: a claim under a token that the engine has never given out before.
+    pub fn new(token: u64, id: MessageId, lane: Lane, recipients: Vec<usize>, envelope: Arc<Envelope>) -> Self {
+        Claim { token, id, lane, recipients, envelope }
+    }
+
+    /// What tells this claim from an earlier one on the same recipients, so that a worker that was given up cannot
+    /// speak for them any more.
+    pub fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// The message.
+    pub fn id(&self) -> &MessageId {
+        &self.id
+    }
+
+    /// The lane in which the recipients stand.
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    /// The recipients, by their places in the envelope.
+    pub fn recipients(&self) -> &[usize] {
+        &self.recipients
+    }
+
+    /// The envelope, with all recipients.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
+/// What became of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It stands in this lane from now on.
+    Routed(Lane),
+    /// The next host took it over, in these words. Final.
+    Delivered(String),
+    /// It will never be delivered, for this reason. Final; telling the sender is the queue runner's duty.
+    Failed(String),
+    /// Not this time, for this reason. The recipient stays open until the claim is settled.
+    Deferred(String),
+}
+
+/// What shall become of the recipients of a claim that have no outcome yet, or only [`Outcome::Deferred`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// There are none. A recipient left open all the same is not forgotten: it can be claimed again at once.
+    Done,
+    /// They can be claimed again from this time on, in Unix seconds.
+    RetryAt(i64),
+    /// They wait until somebody releases them.
+    Hold,
+}
+
+/// Whether a claim was still good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Settled {
+    /// It was, and the settlement is on disk.
+    Ok,
+    /// It was not: the worker had been released, or the message removed. Nothing was changed.
+    Lost,
+}

@@ -1,0 +1,96 @@
+//! Messages as the rest of the system sees them: what comes in, who delivers it, what became of it.
+//!
+//! No path, descriptor or row appears here, so that another engine can stand behind the same trait. The rules for the
+//! caller:
+//!
+//! 1. `begin`, write the content, `commit`. Only when `commit` says `Ok` is the message stored, and then it is on disk.
+//! 2. An id is committed once, however often `commit` is called with it.
+//! 3. `claim`, deliver, `record` each recipient's outcome as soon as it is known, `settle`. A crash in between delivers
+//!    again: the promise is *at least once*.
+//! 4. Time is always an argument, in Unix seconds.
+
+use std::io;
+use std::time::Duration;
+
+use crate::claim::{Claim, Lane, Outcome, Settled, Settlement, WorkerId};
+use crate::envelope::Envelope;
+use crate::error::StoreError;
+use crate::id::MessageId;
+
+/// A durable queue of messages.
+pub trait Store: Send + Sync {
+    /// Whether a message of this many octets would find room now, with the reserve kept free. For MAIL, before any
+    /// data is taken (452 4.3.1 instead of a transfer in vain).
+    fn has_room_for(&self, size: Option<u64>) -> Result<(), StoreError>;
+
+    /// Begins a message. `size_hint` is what the client announced with SIZE.
+    fn begin(&self, size_hint: Option<u64>) -> Result<Box<dyn Incoming>, StoreError>;
+
+    /// Takes up to `max` claims on recipients that stand in `lane` and are due.
+    fn claim(&self, worker: &WorkerId, lane: &Lane, max: usize, now: i64) -> Result<Vec<Claim>, StoreError>;
+
+    /// The lanes in which somebody is due and unclaimed.
+    fn due_lanes(&self, now: i64) -> Result<Vec<Lane>, StoreError>;
+
+    /// The content of a claimed message, octet for octet.
+    fn content(&self, claim: &Claim) -> Result<Box<dyn io::Read + Send>, StoreError>;
+
+    /// Puts on disk what became of one recipient of a claim.
+    fn record(&self, claim: &Claim, recipient: usize, outcome: &Outcome) -> Result<Settled, StoreError>;
+
+    /// Ends a claim. When no recipient of the message is left, the message is removed.
+    fn settle(&self, claim: Claim, settlement: Settlement) -> Result<Settled, StoreError>;
+
+    /// Says that a claim is still being worked on, to engines whose claims run out.
+    fn renew(&self, claim: &Claim, now: i64) -> Result<Settled, StoreError>;
+
+    /// Gives back everything that a worker holds; its claims are lost.
+    fn release(&self, worker: &WorkerId) -> Result<(), StoreError>;
+
+    /// Waits until something changed that a claim could see, at most for `timeout`; returns the number of the change.
+    /// `seen` is the number from last time, so that a change between a claim and the wait is not slept through.
+    fn wait(&self, seen: u64, timeout: Duration) -> u64;
+
+    /// Proves that the medium can be written, and tells how full the store is.
+    fn health(&self) -> Result<Health, StoreError>;
+}
+
+/// A message on its way in: a [`Write`](io::Write) for the content. Dropping it aborts it and nothing stays.
+///
+/// An error of `write` is remembered and returned by `commit`, so a caller may go on reading its peer to the end and
+/// only then ask how things stand.
+pub trait Incoming: io::Write + Send {
+    /// Makes the message durable under this id; blocks until it is. Only after `Ok` may anybody be told that it was
+    /// accepted. After an error nothing of it is delivered by this process.
+    fn commit(self: Box<Self>, id: &MessageId, envelope: &Envelope, due: Due) -> Result<(), StoreError>;
+
+    /// Octets of content so far.
+    fn len(&self) -> u64;
+
+    /// Whether there is no content yet.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// When a message is to be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Never: it lies where it was to go. It does not expire and nobody can claim it.
+    Kept,
+    /// From this time on, in Unix seconds.
+    At(i64),
+}
+
+/// How a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Octets of all kept messages as they lie on disk.
+    pub kept_bytes: u64,
+    /// Messages that somebody has still to deliver.
+    pub queued_messages: usize,
+    /// Claims that are open.
+    pub open_claims: usize,
+    /// When the next recipient is due that nobody has claimed, in Unix seconds.
+    pub next_due: Option<i64>,
+}
