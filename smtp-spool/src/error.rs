@@ -135,3 +135,43 @@ impl std::error::Error for OpenError {
         }
     }
 }
+
+/// Why a stored message could not be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// There is no such message, or not any more.
+    Missing,
+    /// The file does not prove itself; in what.
+    Corrupt(&'static str),
+    /// The medium failed.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => ReadError::Missing,
+            io::ErrorKind::InvalidData => ReadError::Corrupt("it is not a plain file"),
+            _ => ReadError::Failed(error),
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Missing => f.write_str("there is no such message"),
+            ReadError::Corrupt(what) => write!(f, "the file is corrupt: {what}"),
+            ReadError::Failed(error) => write!(f, "it cannot be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ReadError::Failed(error) => Some(error),
+            ReadError::Missing | ReadError::Corrupt(_) => None,
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The engine on files: a directory that is opened by one owner, and the [`Store`] made of it.
+//! The engine on files: a spool directory that is opened by one owner, and the [`Store`] made of it.
 
 use std::io;
 use std::path::Path;
@@ -6,23 +6,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::claim::{Claim, Lane, Outcome, Settled, Settlement, WorkerId};
+use crate::disk::Disk;
+use crate::durable;
+use crate::engine::{Engine, lock};
 use crate::error::{OpenError, StoreError};
+use crate::id::MessageId;
+use crate::incoming::SpoolIncoming;
+use crate::os_disk::OsDisk;
+use crate::recovery::{self, RecoveryReport};
 use crate::store::{Health, Incoming, Store};
 
-/// A spool directory, owned. Clones share it.
+/// A spool, owned. Clones share it; it has an owner until the last clone and the last incoming message are gone.
 #[derive(Clone)]
 pub struct Spool {
-    shared: Arc<()>,
+    engine: Arc<Engine>,
 }
 
 /// What an operator may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Octets that all kept messages together may take on disk. `None`: as many as fit.
+    /// Octets of content that all kept messages together may have. `None`: as many as the file system takes.
     pub keep_max_bytes: Option<u64>,
-    /// Octets of the file system that are left free: below that, no message is begun.
+    /// Octets of the file system that are left free: below that, no message is begun. 16 MiB: the records and the log
+    /// of those that are under way.
     pub reserve_bytes: u64,
-    /// Files that the file system must still be able to make: below that, no message is begun.
+    /// Files that the file system must still be able to make: below that, no message is begun. 256: one for each
+    /// message that as many sessions may have under way.
     pub reserve_files: u64,
 }
 
@@ -32,68 +41,92 @@ impl Default for Options {
     }
 }
 
-/// What opening a spool found and did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecoveryReport {
-    /// Messages that are kept here.
-    pub kept_messages: usize,
-    /// Messages that somebody has still to deliver.
-    pub queued_messages: usize,
-    /// Messages whose delivery was complete and whose removal was not; removed now.
-    pub finished_messages: usize,
-    /// Unfinished files of an earlier run; removed.
-    pub removed_files: usize,
-    /// Entries moved to `corrupt/`, with the reason.
-    pub corrupt: Vec<(String, String)>,
-    /// Entries that mean nothing to us or could not be touched; left where they are, with the reason.
-    pub left: Vec<(String, String)>,
-}
-
 impl Spool {
-    /// Opens a spool as its owner, makes the directory if there is none, and recovers what an earlier run left.
-    pub fn open(path: impl AsRef<Path>, _options: Options) -> Result<(Spool, RecoveryReport), OpenError> {
-        let _ = path.as_ref();
-        Ok((Spool { shared: Arc::new(()) }, RecoveryReport::default()))
+    /// Opens a spool as its owner, makes the directory if there is none (in an existing one, with mode 0700), and puts
+    /// in order what an earlier run left.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<(Spool, RecoveryReport), OpenError> {
+        let path = path.as_ref();
+        Spool::open_at(Arc::new(OsDisk::create(path)?), path, options)
     }
-}
 
-fn missing() -> StoreError {
-    StoreError::from_io("not yet", io::ErrorKind::Unsupported.into())
+    /// The same on any disk.
+    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<(Spool, RecoveryReport), OpenError> {
+        Spool::open_at(disk, Path::new("(not a directory)"), options)
+    }
+
+    fn open_at(disk: Arc<dyn Disk>, path: &Path, options: Options) -> Result<(Spool, RecoveryReport), OpenError> {
+        let failed = |doing: String, source| OpenError::Failed { spool: path.to_owned(), doing, source };
+        let owner = match disk.lock() {
+            Ok(Some(owner)) => owner,
+            Ok(None) => return Err(OpenError::Owned { spool: path.to_owned() }),
+            Err(error) => return Err(failed("locking owner.lock".to_owned(), error)),
+        };
+        let recovered = recovery::recover(&*disk).map_err(|error| failed(error.doing, error.source))?;
+        let report = recovered.report.clone();
+        Ok((Spool { engine: Arc::new(Engine::new(disk, options, owner, recovered)) }, report))
+    }
+
+    /// Removes a message, whatever its state, for good. `false` if there is none. Claims on it are lost.
+    pub fn remove(&self, id: &MessageId) -> Result<bool, StoreError> {
+        self.engine.remove(id)
+    }
 }
 
 impl Store for Spool {
-    fn has_room_for(&self, _size: Option<u64>) -> Result<(), StoreError> {
-        let _ = &self.shared;
-        Err(missing())
+    fn has_room_for(&self, size: Option<u64>) -> Result<(), StoreError> {
+        self.engine.has_room_for(size)
     }
-    fn begin(&self, _size_hint: Option<u64>) -> Result<Box<dyn Incoming>, StoreError> {
-        Err(missing())
+
+    fn begin(&self, size_hint: Option<u64>) -> Result<Box<dyn Incoming>, StoreError> {
+        self.engine.has_room_for(size_hint)?;
+        Ok(Box::new(SpoolIncoming::new(Arc::clone(&self.engine), size_hint)))
     }
-    fn claim(&self, _: &WorkerId, _: &Lane, _: usize, _: i64) -> Result<Vec<Claim>, StoreError> {
-        Err(missing())
+
+    fn claim(&self, worker: &WorkerId, lane: &Lane, max: usize, now: i64) -> Result<Vec<Claim>, StoreError> {
+        self.engine.claim(worker, lane, max, now)
     }
-    fn due_lanes(&self, _: i64) -> Result<Vec<Lane>, StoreError> {
-        Err(missing())
+
+    fn due_lanes(&self, now: i64) -> Result<Vec<Lane>, StoreError> {
+        Ok(lock(&self.engine.queue).due_lanes(now))
     }
-    fn content(&self, _: &Claim) -> Result<Box<dyn io::Read + Send>, StoreError> {
-        Err(missing())
+
+    fn content(&self, claim: &Claim) -> Result<Box<dyn io::Read + Send>, StoreError> {
+        Ok(Box::new(self.engine.content(claim)?))
     }
-    fn record(&self, _: &Claim, _: usize, _: &Outcome) -> Result<Settled, StoreError> {
-        Err(missing())
+
+    fn record(&self, claim: &Claim, recipient: usize, outcome: &Outcome) -> Result<Settled, StoreError> {
+        self.engine.record(claim, recipient, outcome)
     }
-    fn settle(&self, _: Claim, _: Settlement) -> Result<Settled, StoreError> {
-        Err(missing())
+
+    fn settle(&self, claim: Claim, settlement: Settlement) -> Result<Settled, StoreError> {
+        self.engine.settle(&claim, settlement)
     }
-    fn renew(&self, _: &Claim, _: i64) -> Result<Settled, StoreError> {
-        Err(missing())
+
+    fn renew(&self, claim: &Claim, _now: i64) -> Result<Settled, StoreError> {
+        // With one owner, claims end with the process and do not run out.
+        let is_open = lock(&self.engine.queue).is_open(claim.token());
+        Ok(if is_open { Settled::Ok } else { Settled::Lost })
     }
-    fn release(&self, _: &WorkerId) -> Result<(), StoreError> {
-        Err(missing())
+
+    fn release(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        lock(&self.engine.queue).release(worker);
+        self.engine.note_change();
+        Ok(())
     }
-    fn wait(&self, seen: u64, _: Duration) -> u64 {
-        seen
+
+    fn wait(&self, seen: u64, timeout: Duration) -> u64 {
+        self.engine.wait(seen, timeout)
     }
+
     fn health(&self) -> Result<Health, StoreError> {
-        Err(missing())
+        durable::probe(&*self.engine.disk, &self.engine.temporary_name())
+            .map_err(|error| StoreError::from_io("writing a probe", error))?;
+        let queue = lock(&self.engine.queue);
+        Ok(Health {
+            kept_bytes: self.engine.kept_octets(),
+            queued_messages: queue.message_count(),
+            open_claims: queue.claim_count(),
+            next_due: queue.next_due(),
+        })
     }
 }

@@ -85,7 +85,7 @@ pub enum Due {
 /// How a store is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Octets of all kept messages as they lie on disk.
+    /// Octets of the content of all kept messages.
     pub kept_bytes: u64,
     /// Messages that somebody has still to deliver.
     pub queued_messages: usize,

@@ -1,0 +1,195 @@
+//! What the owner of a spool holds while it is open, and the gates that every commit passes.
+//!
+//! No lock in here is held during a disk operation, so threads that commit sync side by side, and the file system
+//! gathers their syncs into common journal writes.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::disk::{Disk, Entry, Folder, OwnerLock};
+use crate::envelope::Envelope;
+use crate::error::StoreError;
+use crate::id::MessageId;
+use crate::queue::Queue;
+use crate::recovery::Recovered;
+use crate::spool::Options;
+use crate::state_record::RecipientState;
+use crate::store::Due;
+
+/// Messages whose removal failed, before the spool takes nothing more: such a medium needs a human.
+const WITHHELD_MESSAGES: usize = 1_000;
+
+pub(crate) struct Engine {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: Options,
+    pub(crate) queue: Mutex<Queue>,
+    ids: Mutex<Ids>,
+    kept_octets: Mutex<u64>,
+    next_temporary: AtomicU64,
+    changes: Mutex<u64>,
+    changed: Condvar,
+    /// Ends the ownership when dropped, with the last clone of the spool and the last message on its way in.
+    _owner: OwnerLock,
+}
+
+/// Ids that are not free to be committed.
+#[derive(Default)]
+struct Ids {
+    /// Some thread is at it.
+    in_commit: HashSet<MessageId>,
+    /// Refused, and still there since the removal failed. Never delivered and never confirmed by this process.
+    withheld: HashSet<MessageId>,
+}
+
+impl Engine {
+    pub(crate) fn new(disk: Arc<dyn Disk>, options: Options, owner: OwnerLock, recovered: Recovered) -> Self {
+        Engine {
+            disk,
+            options,
+            queue: Mutex::new(recovered.queue),
+            ids: Mutex::default(),
+            kept_octets: Mutex::new(recovered.kept_octets),
+            next_temporary: AtomicU64::new(0),
+            changes: Mutex::new(0),
+            changed: Condvar::new(),
+            _owner: owner,
+        }
+    }
+
+    /// A name in `tmp/` that was not given out before.
+    pub(crate) fn temporary_name(&self) -> Entry {
+        Folder::Temporary.entry(self.next_temporary.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    pub(crate) fn has_room_for(&self, size: Option<u64>) -> Result<(), StoreError> {
+        if lock(&self.ids).withheld.len() >= WITHHELD_MESSAGES {
+            let source =
+                std::io::Error::other("too many refused messages could not be removed; restart when it is mended");
+            return Err(StoreError::from_io("beginning a message", source));
+        }
+        let size = size.unwrap_or(1);
+        self.check_kept(*lock(&self.kept_octets), size)?;
+        let free = self.disk.free_space().map_err(|error| StoreError::from_io("asking for free space", error))?;
+        if free.bytes < self.options.reserve_bytes.saturating_add(size) {
+            return Err(full(format!("its file system has only {} octets left", free.bytes)));
+        }
+        match free.files {
+            Some(files) if files < self.options.reserve_files => {
+                Err(full(format!("its file system can take only {files} more files")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_kept(&self, kept_octets: u64, more: u64) -> Result<(), StoreError> {
+        match self.options.keep_max_bytes {
+            Some(limit) if kept_octets.saturating_add(more) > limit => {
+                Err(full(format!("the kept messages have {kept_octets} octets and may have {limit}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets one thread at a time commit under an id: two would have to agree on whose sync failed.
+    pub(crate) fn begin_commit(&self, id: &MessageId) -> Result<Turn<'_>, StoreError> {
+        let mut ids = lock(&self.ids);
+        if ids.withheld.contains(id) {
+            let source = std::io::Error::other("it was refused before and could not be removed");
+            return Err(StoreError::from_io(format!("committing message {id}"), source));
+        }
+        if !ids.in_commit.insert(id.clone()) {
+            return Err(StoreError::Unknown { doing: format!("message {id} is being committed at this moment") });
+        }
+        Ok(Turn { engine: self, id: id.clone() })
+    }
+
+    /// Remembers a message that was refused and may lie in `new/` all the same.
+    pub(crate) fn withhold(&self, id: &MessageId) {
+        log::error!("message {id} was refused and could not be removed; it may come back at the next start");
+        lock(&self.ids).withheld.insert(id.clone());
+    }
+
+    /// Counts a message among the kept ones, for good if [`Reservation::keep`] is called.
+    pub(crate) fn reserve_kept(&self, due: Due, octets: u64) -> Result<Reservation<'_>, StoreError> {
+        let octets = if due == Due::Kept { octets } else { 0 };
+        let mut kept_octets = lock(&self.kept_octets);
+        if due == Due::Kept {
+            self.check_kept(*kept_octets, octets)?;
+        }
+        *kept_octets += octets;
+        Ok(Reservation { engine: self, octets })
+    }
+
+    /// Takes a removed message out of the count.
+    pub(crate) fn forget_kept(&self, octets: u64) {
+        let mut kept_octets = lock(&self.kept_octets);
+        *kept_octets = kept_octets.saturating_sub(octets);
+    }
+
+    pub(crate) fn kept_octets(&self) -> u64 {
+        *lock(&self.kept_octets)
+    }
+
+    /// Lets a message that is on disk be claimed.
+    pub(crate) fn enqueue(&self, id: &MessageId, envelope: &Envelope, due: Due) {
+        if let Due::At(at) = due {
+            let recipients = envelope.recipients.iter().map(|_| RecipientState::new(at)).collect();
+            lock(&self.queue).insert(id.clone(), recipients);
+            self.note_change();
+        }
+    }
+
+    /// Wakes everybody who waits.
+    pub(crate) fn note_change(&self) {
+        *lock(&self.changes) += 1;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn wait(&self, seen: u64, timeout: Duration) -> u64 {
+        let unchanged = |changes: &mut u64| *changes == seen;
+        let waited = self.changed.wait_timeout_while(lock(&self.changes), timeout, unchanged);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+fn full(doing: String) -> StoreError {
+    StoreError::Full { doing, source: None }
+}
+
+/// What these locks guard is whole between any two statements, so a panic elsewhere does not spoil it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The right to commit under an id, until it is dropped.
+pub(crate) struct Turn<'a> {
+    engine: &'a Engine,
+    id: MessageId,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.engine.ids).in_commit.remove(&self.id);
+    }
+}
+
+/// Octets that are counted as kept. Dropping it takes them out again.
+pub(crate) struct Reservation<'a> {
+    engine: &'a Engine,
+    octets: u64,
+}
+
+impl Reservation<'_> {
+    /// The message is stored.
+    pub(crate) fn keep(mut self) {
+        self.octets = 0;
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.engine.forget_kept(self.octets);
+    }
+}

@@ -1,0 +1,169 @@
+//! A message on its way in: content to a buffer, the buffer to a file, the file to its name.
+//!
+//! Up to [`BUFFER_OCTETS`] wait in memory, so a small message touches the disk only when it is committed. Content that
+//! is longer goes to `tmp/` piece by piece. Nothing is locked while a peer is sending.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use crc32fast::Hasher;
+
+use crate::disk::{DiskFile, Entry, Folder};
+use crate::durable::{self, Published};
+use crate::engine::Engine;
+use crate::envelope::Envelope;
+use crate::error::StoreError;
+use crate::id::MessageId;
+use crate::message_file::{self, HEADER, MessageFile};
+use crate::store::{Due, Incoming};
+
+/// Octets of one message that wait in memory.
+pub(crate) const BUFFER_OCTETS: usize = 64 << 10;
+
+/// Names in `tmp/` that are tried until a free one is found. They are given out once each, so only entries that
+/// recovery could not remove stand in the way.
+const NAME_TRIES: usize = 16;
+
+/// What [`Store::begin`](crate::Store::begin) returns.
+pub(crate) struct SpoolIncoming {
+    engine: Arc<Engine>,
+    /// What is not yet in the file, the header included.
+    buffer: Vec<u8>,
+    hasher: Hasher,
+    content_octets: u64,
+    file: Option<Box<dyn DiskFile>>,
+    /// Removed when this is dropped.
+    temporary: Option<Entry>,
+    /// The first error of writing, for `commit`.
+    failure: Option<StoreError>,
+}
+
+impl SpoolIncoming {
+    pub(crate) fn new(engine: Arc<Engine>, size_hint: Option<u64>) -> Self {
+        let capacity = size_hint.and_then(|size| usize::try_from(size).ok()).unwrap_or(0).min(BUFFER_OCTETS);
+        let mut buffer = Vec::with_capacity(capacity);
+        buffer.extend_from_slice(HEADER);
+        let mut hasher = Hasher::new();
+        hasher.update(HEADER);
+        SpoolIncoming { engine, buffer, hasher, content_octets: 0, file: None, temporary: None, failure: None }
+    }
+
+    /// Moves the buffer to the file, which is made if there is none.
+    fn spill(&mut self) -> io::Result<()> {
+        if self.file.is_none() {
+            let (file, temporary) = self.create()?;
+            self.file = Some(file);
+            self.temporary = Some(temporary);
+        }
+        if let Some(file) = &mut self.file {
+            file.write_all(&self.buffer)?;
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn create(&self) -> io::Result<(Box<dyn DiskFile>, Entry)> {
+        let mut result = Err(io::ErrorKind::AlreadyExists.into());
+        for _ in 0..NAME_TRIES {
+            let temporary = self.engine.temporary_name();
+            match self.engine.disk.create(&temporary) {
+                Ok(file) => return Ok((file, temporary)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => result = Err(error),
+                Err(error) => return Err(error),
+            }
+        }
+        result
+    }
+
+    /// Writes the end of the file and gives it its name.
+    fn publish(&mut self, id: &MessageId, envelope: &Envelope, due: Due) -> Result<Published, StoreError> {
+        let closing = message_file::closing(self.hasher.clone(), self.content_octets, id, due, envelope)
+            .ok_or_else(|| unstorable(id))?;
+        self.buffer.extend_from_slice(&closing);
+        self.spill().map_err(|error| StoreError::from_io(format!("writing message {id}"), error))?;
+        let (Some(file), Some(temporary)) = (self.file.take(), &self.temporary) else {
+            return Err(unstorable(id));
+        };
+        let last = Folder::New.entry(id.as_str());
+        let published = durable::publish(&*self.engine.disk, file, temporary, &last).map_err(|error| {
+            if !error.is_withdrawn {
+                self.engine.withhold(id);
+            }
+            StoreError::from_io(format!("{} of message {id}", error.doing), error.source)
+        })?;
+        if matches!(published, Published::Stored) {
+            self.temporary = None;
+        }
+        Ok(published)
+    }
+
+    /// The name was taken: the same message was committed before, and that counts, if it is whole.
+    fn confirm(&self, id: &MessageId) -> Result<(), StoreError> {
+        let confirmed = MessageFile::open(&*self.engine.disk, id).and_then(|message| message.verify());
+        confirmed.map_err(|error| {
+            StoreError::from_io(format!("committing message {id} for the second time"), io::Error::other(error))
+        })
+    }
+}
+
+fn unstorable(id: &MessageId) -> StoreError {
+    let source = io::Error::new(io::ErrorKind::InvalidInput, "the envelope cannot be written so that it can be read");
+    StoreError::from_io(format!("storing message {id}"), source)
+}
+
+impl Write for SpoolIncoming {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        if let Some(failure) = &self.failure {
+            return Err(io::Error::other(failure.to_string()));
+        }
+        let room = BUFFER_OCTETS.saturating_sub(self.buffer.len());
+        let taken = &octets[..octets.len().min(room.max(1))];
+        self.buffer.extend_from_slice(taken);
+        self.hasher.update(taken);
+        self.content_octets += taken.len() as u64;
+        if self.buffer.len() >= BUFFER_OCTETS
+            && let Err(error) = self.spill()
+        {
+            let kind = error.kind();
+            self.failure = Some(StoreError::from_io("writing a message", error));
+            return Err(kind.into());
+        }
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Incoming for SpoolIncoming {
+    fn commit(mut self: Box<Self>, id: &MessageId, envelope: &Envelope, due: Due) -> Result<(), StoreError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let engine = Arc::clone(&self.engine);
+        let _turn = engine.begin_commit(id)?;
+        let kept = engine.reserve_kept(due, self.content_octets)?;
+        match self.publish(id, envelope, due)? {
+            Published::Stored => {
+                kept.keep();
+                engine.enqueue(id, envelope, due);
+                Ok(())
+            }
+            Published::NameTaken => self.confirm(id),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.content_octets
+    }
+}
+
+impl Drop for SpoolIncoming {
+    fn drop(&mut self) {
+        // Whatever does not go now goes at the next start.
+        if let Some(temporary) = self.temporary.take() {
+            let _ = self.engine.disk.remove(&temporary);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! File operations in a real directory.
+//!
+//! Everything is done relative to handles that are held open, so that a directory that is moved or replaced under way
+//! does not split the spool. Names are never followed through links, and what is opened is looked at before it is
+//! read: whoever plants a link, a pipe or a device in the spool gets it reported and not served.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, TryLockError};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::{self, Mode};
+use nix::sys::statvfs;
+use nix::unistd::{self, UnlinkatFlags};
+
+use crate::disk::{Access, Disk, DiskFile, DiskFolder, Entry, Folder, FreeSpace, OwnerLock};
+use crate::error::OpenError;
+
+/// A spool directory and its folders, held open.
+#[derive(Debug)]
+pub struct OsDisk {
+    root: File,
+    /// In the order of [`Folder::ALL`].
+    folders: [File; Folder::ALL.len()],
+}
+
+/// The file that the owner of a spool has locked. It stays when the owner goes: what counts is the lock.
+const LOCK_NAME: &str = "owner.lock";
+
+impl OsDisk {
+    /// Opens a spool for its owner; makes the directory (mode 0700, in an existing one) and its folders where missing.
+    pub fn create(path: &Path) -> Result<Self, OpenError> {
+        let failed =
+            |doing: &str, source| OpenError::Failed { spool: path.to_owned(), doing: doing.to_owned(), source };
+        make_root(path).map_err(|error| failed("making the directory", error))?;
+        let root = open_root(path)?;
+        let user_id = root.metadata().map_err(|error| failed("looking at the directory", error))?.uid();
+        if user_id != unistd::geteuid().as_raw() {
+            return Err(OpenError::NotOurs { spool: path.to_owned(), user_id });
+        }
+        for folder in Folder::ALL {
+            match stat::mkdirat(&root, folder.name(), Mode::S_IRWXU) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(failed("making a folder", error.into())),
+            }
+        }
+        root.sync_all().map_err(|error| failed("syncing the directory", error))?;
+        OsDisk::with_folders(root).map_err(|error| failed("opening a folder", error))
+    }
+
+    /// Opens an existing spool in order to read in it. Changes nothing.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        OsDisk::with_folders(open_root(path)?).map_err(|source| OpenError::Missing { spool: path.to_owned(), source })
+    }
+
+    fn with_folders(root: File) -> io::Result<Self> {
+        let [temporary, new, state, corrupt] = Folder::ALL.map(|folder| open_directory(&root, folder.name()));
+        Ok(OsDisk { folders: [temporary?, new?, state?, corrupt?], root })
+    }
+
+    fn folder(&self, folder: Folder) -> &File {
+        &self.folders[folder as usize]
+    }
+}
+
+fn make_root(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => File::open(parent(path))?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The root may be a link, such as from /var/spool to another disk; what lies in it may not.
+fn open_root(path: &Path) -> Result<File, OpenError> {
+    fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .map(File::from)
+        .map_err(|error| OpenError::Missing { spool: path.to_owned(), source: error.into() })
+}
+
+fn open_directory(root: &File, name: &str) -> io::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    Ok(fcntl::openat(root, name, flags, Mode::empty())?.into())
+}
+
+/// Opens a plain file or fails, at once. `O_NONBLOCK` keeps a planted pipe from stopping us; a socket and a link answer
+/// with errors of their own.
+fn open_plain_file(folder: &File, name: &[u8], flags: OFlag, mode: Mode) -> io::Result<File> {
+    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let not_plain = || io::Error::new(io::ErrorKind::InvalidData, "not a plain file");
+    let file = match fcntl::openat(folder, name, flags, mode) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(Errno::ELOOP | Errno::ENXIO | Errno::EISDIR) => return Err(not_plain()),
+        Err(error) => return Err(error.into()),
+    };
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_plain()) }
+}
+
+impl Disk for OsDisk {
+    fn lock(&self) -> io::Result<Option<OwnerLock>> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT;
+        let file = open_plain_file(&self.root, LOCK_NAME.as_bytes(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn create(&self, entry: &Entry) -> io::Result<Box<dyn DiskFile>> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        Ok(Box::new(open_plain_file(self.folder(entry.folder), entry.name.as_bytes(), flags, mode)?))
+    }
+
+    fn open(&self, entry: &Entry, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        let flags = match access {
+            Access::Read => OFlag::O_RDONLY,
+            Access::Append => OFlag::O_RDWR | OFlag::O_APPEND,
+        };
+        Ok(Box::new(open_plain_file(self.folder(entry.folder), entry.name.as_bytes(), flags, Mode::empty())?))
+    }
+
+    fn open_folder(&self, folder: Folder) -> io::Result<Box<dyn DiskFolder>> {
+        Ok(Box::new(open_directory(self.folder(folder), ".")?))
+    }
+
+    fn rename(&self, from: &Entry, to: &Entry) -> io::Result<()> {
+        let (old, new) = (self.folder(from.folder), self.folder(to.folder));
+        match rename_without_replacing(old, from.name.as_bytes(), new, to.name.as_bytes()) {
+            // The file system has no such rename.
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+                link_and_unlink(old, from.name.as_bytes(), new, to.name.as_bytes())
+            }
+            result => result,
+        }?;
+        Ok(())
+    }
+
+    fn remove(&self, entry: &Entry) -> io::Result<()> {
+        let folder = self.folder(entry.folder);
+        Ok(unistd::unlinkat(folder, entry.name.as_bytes(), UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    fn list(&self, folder: Folder) -> io::Result<Vec<OsString>> {
+        let mut directory = Dir::from_fd(OwnedFd::from(open_directory(self.folder(folder), ".")?))?;
+        let mut names = Vec::new();
+        for entry in directory.iter() {
+            let name = entry?.file_name().to_bytes().to_owned();
+            if name != b"." && name != b".." {
+                names.push(std::os::unix::ffi::OsStringExt::from_vec(name));
+            }
+        }
+        Ok(names)
+    }
+
+    fn free_space(&self) -> io::Result<FreeSpace> {
+        let status = statvfs::fstatvfs(&self.root)?;
+        #[allow(clippy::useless_conversion)] // the types differ from system to system
+        let (blocks, block, files) =
+            (u64::from(status.blocks_available()), u64::from(status.fragment_size()), u64::from(status.files()));
+        #[allow(clippy::useless_conversion)]
+        let files_available = u64::from(status.files_available());
+        Ok(FreeSpace { bytes: blocks.saturating_mul(block), files: (files > 0).then_some(files_available) })
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn rename_without_replacing(old: &File, from: &[u8], new: &File, to: &[u8]) -> nix::Result<()> {
+    fcntl::renameat2(old, from, new, to, fcntl::RenameFlags::RENAME_NOREPLACE)
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn rename_without_replacing(old: &File, from: &[u8], new: &File, to: &[u8]) -> nix::Result<()> {
+    link_and_unlink(old, from, new, to)
+}
+
+/// The older way to the same end: `link` never replaces. A crash in between leaves both names, and recovery empties
+/// `tmp`.
+fn link_and_unlink(old: &File, from: &[u8], new: &File, to: &[u8]) -> nix::Result<()> {
+    unistd::linkat(old, from, new, to, fcntl::AtFlags::empty())?;
+    unistd::unlinkat(old, from, UnlinkatFlags::NoRemoveDir)
+}
+
+impl DiskFile for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}
+
+impl DiskFolder for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}

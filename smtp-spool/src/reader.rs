@@ -1,0 +1,133 @@
+//! Reading a spool without owning it: for listings, for export, for a look at one message.
+//!
+//! No lock is taken and nothing is changed, so the owner may be at work. What a reader sees was true a moment ago: a
+//! message may vanish between a listing and its opening, and a message that is listed may be one whose commit is not
+//! complete yet.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::{Access, Disk, Entry, Folder};
+use crate::envelope::Envelope;
+use crate::error::{OpenError, ReadError};
+use crate::id::MessageId;
+use crate::message_file::{Content, MessageFile};
+use crate::os_disk::OsDisk;
+use crate::recovery;
+use crate::state_record::{self, RecipientState, Status};
+use crate::store::Due;
+
+/// A view of a spool.
+#[derive(Clone)]
+pub struct Reader {
+    disk: Arc<dyn Disk>,
+}
+
+/// What is known of a message without reading its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The message.
+    pub id: MessageId,
+    /// When it was to be delivered first.
+    pub due: Due,
+    /// Octets of the content.
+    pub size: u64,
+    /// Who it is from and for.
+    pub envelope: Envelope,
+    /// Where each recipient stands; empty for a kept message.
+    pub recipients: Vec<RecipientState>,
+}
+
+/// The state of a whole message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageState {
+    /// It lies where it was to go.
+    Kept,
+    /// Somebody has still to deliver it.
+    Queued,
+    /// All that is left of it waits to be released.
+    Held,
+    /// All is done and it is about to be removed.
+    Finished,
+}
+
+impl Reader {
+    /// Looks at an existing spool.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Ok(Reader::on(Arc::new(OsDisk::open(path.as_ref())?)))
+    }
+
+    /// The same on any disk.
+    pub fn on(disk: Arc<dyn Disk>) -> Self {
+        Reader { disk }
+    }
+
+    /// Every message, the oldest first (as ids of [`IdSource`](crate::IdSource) sort), each as it is when the iterator
+    /// comes to it. One that has vanished meanwhile is [`ReadError::Missing`].
+    pub fn list(&self) -> io::Result<impl Iterator<Item = (MessageId, Result<Summary, ReadError>)>> {
+        let names = self.disk.list(Folder::New)?;
+        let mut ids: Vec<_> = names.iter().filter_map(|name| recovery::id(name)).collect();
+        ids.sort();
+        let reader = self.clone();
+        Ok(ids.into_iter().map(move |id| {
+            let summary = reader.summary(&id);
+            (id, summary)
+        }))
+    }
+
+    /// Entries that are no messages: unknown names in `new/`, and what was moved to `corrupt/`.
+    pub fn strangers(&self) -> io::Result<Vec<Entry>> {
+        let unknown = self.disk.list(Folder::New)?.into_iter().filter(|name| recovery::id(name).is_none());
+        let mut entries: Vec<_> = unknown.map(|name| Folder::New.entry(name)).collect();
+        entries.extend(self.disk.list(Folder::Corrupt)?.into_iter().map(|name| Folder::Corrupt.entry(name)));
+        entries.sort();
+        Ok(entries)
+    }
+
+    /// One message without its content.
+    pub fn summary(&self, id: &MessageId) -> Result<Summary, ReadError> {
+        let message = MessageFile::open(&*self.disk, id)?;
+        let recipients = match message.due {
+            Due::Kept => Vec::new(),
+            Due::At(at) => self.recipients(id, vec![RecipientState::new(at); message.envelope.recipients.len()])?,
+        };
+        let MessageFile { due, content_octets: size, envelope, .. } = message;
+        Ok(Summary { id: id.clone(), due, size, envelope, recipients })
+    }
+
+    fn recipients(&self, id: &MessageId, mut states: Vec<RecipientState>) -> Result<Vec<RecipientState>, ReadError> {
+        let file = self.disk.open(&Folder::State.entry(id.as_str()), Access::Read);
+        match file.and_then(|file| state_record::replay(&*file, &mut states)) {
+            // A line that does not verify may be one that is being written.
+            Ok(_) => Ok(states),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(states),
+            Err(error) => Err(ReadError::Failed(error)),
+        }
+    }
+
+    /// Reads a whole message and compares its checksum.
+    pub fn verify(&self, id: &MessageId) -> Result<(), ReadError> {
+        MessageFile::open(&*self.disk, id)?.verify()
+    }
+
+    /// The content of a message, octet for octet, whose checksum has been compared before the first octet is given out.
+    pub fn content(&self, id: &MessageId) -> Result<Content, ReadError> {
+        let message = MessageFile::open(&*self.disk, id)?;
+        message.verify()?;
+        Ok(message.into_content())
+    }
+}
+
+impl Summary {
+    /// The state of the whole message.
+    pub fn state(&self) -> MessageState {
+        let is_any = |wanted: fn(&Status) -> bool| self.recipients.iter().any(|recipient| wanted(&recipient.status));
+        match self.due {
+            Due::Kept => MessageState::Kept,
+            Due::At(_) if is_any(|status| matches!(status, Status::Due(_))) => MessageState::Queued,
+            Due::At(_) if is_any(|status| matches!(status, Status::Held)) => MessageState::Held,
+            Due::At(_) => MessageState::Finished,
+        }
+    }
+}
