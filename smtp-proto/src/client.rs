@@ -1,0 +1,314 @@
+//! The client's side of a conversation, as a machine without a socket (RFC 5321, 3 and 4).
+//!
+//! The client starts everything: it waits for the greeting, names itself, and then sends as many messages as it likes,
+//! each with its own sender and recipients, before it says goodbye.
+//!
+//! ```text
+//!   Greeting -> Ehlo (-> Helo) -> Ready -> Envelope -> Content -> Verdict -> Ready -> ... -> Quit -> Closed
+//! ```
+//!
+//! Three rules. *Every reply belongs to one command*, in the order in which the commands went out: replies are matched by
+//! counting (RFC 2920, 3.1), and one that belongs to none ends the connection. *Every recipient gets one result*, with the
+//! whole reply that decided it; a refused recipient does not stop the others. *Nothing counts as sent before the server
+//! has said 250 to the end of the content*; a connection that is lost before is a "not now" (RFC 5321, 3.8).
+//!
+//! The driver's loop: write [`ClientSession::output`], read, [`ClientSession::handle`], act on the event:
+//!
+//! ```text
+//!   Ready        -> start(transaction) or quit()
+//!   WantContent  -> write_content(octets)... finish_content()
+//!   Finished     -> the outcome of a transaction, recipient by recipient
+//!   Closed       -> close the connection; why is said
+//!   NeedInput    -> write output(), read again, until deadline()
+//! ```
+//!
+//! With PIPELINING (RFC 2920) the envelope goes out in groups: at most [`crate::limits::OUTSTANDING_COMMANDS`] commands and
+//! [`crate::limits::OUTSTANDING_OCTETS`] octets without a reply, so that neither side can block on a full window.
+
+mod envelope;
+mod outcome;
+mod state;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use crate::address::Domain;
+use crate::command::{Command, HelloName};
+use crate::content::{BareCarriageReturn, ContentEncoder};
+use crate::extension::{Extension, Extensions};
+use crate::reply::Reply;
+use crate::reply_parser::{ReplyError, ReplyParser};
+use crate::transaction::Transaction;
+use envelope::Envelope;
+pub use outcome::{Cause, Failure, Outcome, RecipientOutcome, Stage};
+use state::State;
+
+/// What a session is told about the host it runs on.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How the client names itself: the host's name, or its address literal if it has none (RFC 5321, 4.1.4).
+    pub hello_name: Domain,
+    /// Whether commands may go out in groups where the server allows it.
+    pub pipelining: bool,
+    /// How long each reply may take.
+    pub timeouts: Timeouts,
+}
+
+/// How long the client waits, phase by phase. The defaults are the least of RFC 5321, 4.5.3.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the greeting: five minutes. A loaded server accepts the connection and greets later (4.5.3.2.1).
+    pub greeting: Duration,
+    /// For the replies to EHLO, HELO and RSET: five minutes.
+    pub hello: Duration,
+    /// For the reply to MAIL: five minutes (4.5.3.2.2).
+    pub mail: Duration,
+    /// For the reply to RCPT: five minutes (4.5.3.2.3).
+    pub rcpt: Duration,
+    /// For the 354 behind DATA: two minutes (4.5.3.2.4).
+    pub data: Duration,
+    /// For each block of content to be taken: three minutes (4.5.3.2.5).
+    pub block: Duration,
+    /// For the reply to the end of the content: ten minutes, since giving up too early makes two copies of the message
+    /// (4.5.3.2.6; RFC 1047).
+    pub end_of_content: Duration,
+    /// For the reply to QUIT, which changes nothing any more.
+    pub quit: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        Timeouts {
+            greeting: minutes(5),
+            hello: minutes(5),
+            mail: minutes(5),
+            rcpt: minutes(5),
+            data: minutes(2),
+            block: minutes(3),
+            end_of_content: minutes(10),
+            quit: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Config {
+    /// The defaults for a host of this name.
+    pub fn new(hello_name: Domain) -> Self {
+        Config { hello_name, pipelining: true, timeouts: Timeouts::default() }
+    }
+}
+
+/// What the driver is to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Write [`ClientSession::output`], then read more.
+    NeedInput,
+    /// No transaction is open: start one, or quit.
+    Ready,
+    /// 354, and somebody wants the message: hand in its content.
+    WantContent,
+    /// The transaction is over. [`Event::Ready`] or [`Event::Closed`] follows.
+    Finished(Outcome),
+    /// The conversation is over: write what is left in [`ClientSession::output`] and close the connection.
+    Closed(Ending),
+}
+
+/// How a conversation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// After QUIT, in order.
+    Quit,
+    /// The server would not talk to us: its reply to the connection, to EHLO or to HELO.
+    Refused(Stage, Reply),
+    /// The server ended it, with 421 or its like, at a moment when nothing was under way.
+    Goodbye(Reply),
+    /// It broke.
+    Failed(Stage, Cause),
+}
+
+/// Why a transaction cannot even be started on this connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// The session is not ready for one.
+    NotReady,
+    /// There is no recipient.
+    NoRecipients,
+    /// An address needs SMTPUTF8 and the server has none (RFC 6531, 3.2). Permanent: 5.6.7.
+    NeedsSmtpUtf8,
+    /// The content needs 8BITMIME and the server has none (RFC 6152, 3). Permanent: 5.6.3.
+    NeedsEightBitMime,
+    /// The message is larger than the server takes (RFC 1870, 6.1). Permanent: 5.3.4.
+    TooBig {
+        /// The server's limit.
+        limit_octets: u64,
+    },
+    /// A command would be longer than a command line may be.
+    LineTooLong,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::NotReady => f.write_str("the session is not ready for a transaction"),
+            StartError::NoRecipients => f.write_str("the message has no recipient"),
+            StartError::NeedsSmtpUtf8 => f.write_str("an address is not ASCII and the server does not offer SMTPUTF8"),
+            StartError::NeedsEightBitMime => {
+                f.write_str("the message holds 8-bit octets and the server does not offer 8BITMIME")
+            }
+            StartError::TooBig { limit_octets } => {
+                write!(f, "the message is larger than the {limit_octets} octets that the server takes")
+            }
+            StartError::LineTooLong => f.write_str("an address and its parameters are too long for one command"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// One conversation with one server.
+#[derive(Debug)]
+pub struct ClientSession {
+    config: Config,
+    state: State,
+    extensions: Extensions,
+    replies: ReplyParser,
+    events: VecDeque<Event>,
+    output: Vec<u8>,
+    deadline: Duration,
+    /// The server still holds a transaction that was given up; RSET must come first.
+    needs_reset: bool,
+}
+
+impl ClientSession {
+    /// A session whose connection was opened just now.
+    pub fn new(config: Config) -> Self {
+        ClientSession {
+            deadline: config.timeouts.greeting,
+            config,
+            state: State::Greeting,
+            extensions: Extensions::default(),
+            replies: ReplyParser::default(),
+            events: VecDeque::new(),
+            output: Vec::new(),
+            needs_reset: false,
+        }
+    }
+
+    /// Takes input. Returns the octets used up, and what to do before handing in the rest.
+    pub fn handle(&mut self, input: &[u8], now: Duration) -> (usize, Event) {
+        let mut used = 0;
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return (used, event);
+            }
+            let rest = input.get(used..).unwrap_or_default();
+            match self.replies.handle(rest) {
+                Ok((step, None)) => return (used + step, Event::NeedInput),
+                Ok((step, Some(reply))) => {
+                    used += step;
+                    self.handle_reply(reply, now);
+                }
+                Err(error) => {
+                    used = input.len();
+                    self.fail(Cause::Reply(error));
+                }
+            }
+        }
+    }
+
+    /// The server has closed its side, or the connection broke.
+    pub fn handle_connection_lost(&mut self) {
+        self.fail(Cause::ConnectionLost);
+    }
+
+    /// [`ClientSession::deadline`] has passed.
+    pub fn handle_timeout(&mut self) {
+        self.fail(Cause::Timeout);
+    }
+
+    /// When [`ClientSession::handle_timeout`] must be called, as time since the start.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// What the server offers, once it has answered EHLO.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// What waits for the server's reply.
+    pub fn stage(&self) -> Stage {
+        self.state.stage()
+    }
+
+    /// Commands and content that wait to be written.
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// They are written.
+    pub fn clear_output(&mut self) {
+        self.output.clear();
+    }
+
+    /// Starts a transaction. SIZE, BODY and SMTPUTF8 are sent where the server offers them and left out where it does not
+    /// (RFC 5321, 4.1.1: only what was offered); what cannot do without is refused here.
+    pub fn start(&mut self, transaction: Transaction, now: Duration) -> Result<(), StartError> {
+        if !matches!(self.state, State::Ready) {
+            return Err(StartError::NotReady);
+        }
+        let has_pipelining = self.config.pipelining && self.extensions.has(&Extension::Pipelining);
+        let envelope = Envelope::new(transaction, &self.extensions, has_pipelining, self.needs_reset)?;
+        self.needs_reset = false;
+        self.state = State::Envelope(Box::new(envelope));
+        self.send_envelope(now);
+        Ok(())
+    }
+
+    /// Hands in octets of the message, in pieces of any size and with LF or CRLF as line ends. Write
+    /// [`ClientSession::output`] often: it grows by what is handed in.
+    pub fn write_content(&mut self, octets: &[u8], now: Duration) -> Result<(), BareCarriageReturn> {
+        if let State::Content(_, encoder) = &mut self.state {
+            self.deadline = now + self.config.timeouts.block;
+            encoder.encode(octets, &mut self.output)?;
+        }
+        Ok(())
+    }
+
+    /// The message is complete.
+    pub fn finish_content(&mut self, now: Duration) -> Result<(), BareCarriageReturn> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Content(envelope, encoder) => {
+                encoder.finish(&mut self.output)?;
+                self.state = State::Verdict(envelope);
+                self.deadline = now + self.config.timeouts.end_of_content;
+            }
+            state => self.state = state,
+        }
+        Ok(())
+    }
+
+    /// Says goodbye. A client "MUST NOT intentionally close the transmission channel until it sends a QUIT command"
+    /// (RFC 5321, 4.1.1.10); inside an open transaction there is nothing to do but to close.
+    pub fn quit(&mut self, now: Duration) {
+        if matches!(self.state, State::Ready) {
+            self.state = State::Quit(Ending::Quit);
+            self.send(&Command::Quit, self.config.timeouts.quit, now);
+        }
+    }
+
+    fn send(&mut self, command: &Command, timeout: Duration, now: Duration) {
+        self.output.extend_from_slice(command.to_string().as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+        self.deadline = now + timeout;
+    }
+
+    fn hello(&self) -> HelloName {
+        HelloName::Domain(self.config.hello_name.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests;

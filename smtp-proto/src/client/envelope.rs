@@ -1,0 +1,224 @@
+//! The envelope on its way out: MAIL, a RCPT for each recipient, DATA; in lock-step or in groups.
+
+use std::collections::VecDeque;
+
+use super::{Cause, Failure, Outcome, RecipientOutcome, Stage, StartError};
+use crate::command::Command;
+use crate::extension::{Extension, Extensions};
+use crate::limits;
+use crate::parameter::{Body, RcptParameters};
+use crate::reply::Reply;
+use crate::transaction::Transaction;
+
+/// A transaction with what was answered so far.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    transaction: Transaction,
+    results: Vec<Option<Result<Reply, Failure>>>,
+    unsent: VecDeque<Step>,
+    outstanding: VecDeque<(Step, usize)>,
+    has_pipelining: bool,
+    /// The server holds a transaction that must be ended if it is not ended by content.
+    pub(super) is_open: bool,
+}
+
+/// One command of the envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Reset,
+    Mail,
+    /// The recipient's place in the transaction.
+    Rcpt(usize),
+    Data,
+}
+
+impl Step {
+    pub(super) fn stage(self) -> Stage {
+        match self {
+            Step::Reset => Stage::Reset,
+            Step::Mail => Stage::Mail,
+            Step::Rcpt(_) => Stage::Rcpt,
+            Step::Data => Stage::Data,
+        }
+    }
+}
+
+impl Envelope {
+    pub(super) fn new(
+        mut transaction: Transaction,
+        extensions: &Extensions,
+        has_pipelining: bool,
+        needs_reset: bool,
+    ) -> Result<Self, StartError> {
+        fit(&mut transaction, extensions)?;
+        let reset = needs_reset.then_some(Step::Reset);
+        let recipients = (0..transaction.recipients.len()).map(Step::Rcpt);
+        let unsent: VecDeque<Step> = reset.into_iter().chain([Step::Mail]).chain(recipients).collect();
+        let envelope = Envelope {
+            results: vec![None; transaction.recipients.len()],
+            outstanding: VecDeque::new(),
+            is_open: false,
+            has_pipelining,
+            transaction,
+            unsent,
+        };
+        let is_too_long = |step: &Step| envelope.line(*step).len() > limits::COMMAND_LINE_OCTETS;
+        if envelope.unsent.iter().any(is_too_long) { Err(StartError::LineTooLong) } else { Ok(envelope) }
+    }
+
+    /// The command line with its CRLF. The types hold no CR, LF or NUL, so it is one line.
+    fn line(&self, step: Step) -> String {
+        let command = match step {
+            Step::Reset => Command::Rset,
+            Step::Mail => Command::Mail {
+                reverse_path: self.transaction.reverse_path.clone(),
+                parameters: self.transaction.parameters.clone(),
+            },
+            Step::Rcpt(place) => match self.transaction.recipients.get(place) {
+                Some(recipient) => Command::Rcpt {
+                    forward_path: recipient.forward_path.clone(),
+                    parameters: recipient.parameters.clone(),
+                },
+                None => Command::Noop(None),
+            },
+            Step::Data => Command::Data,
+        };
+        format!("{command}\r\n")
+    }
+
+    /// Writes as many commands as may go out now. Returns the last one.
+    pub(super) fn send(&mut self, output: &mut Vec<u8>) -> Option<Step> {
+        let mut last = None;
+        while let Some(&step) = self.unsent.front() {
+            let line = self.line(step);
+            let octets: usize = self.outstanding.iter().map(|(_, octets)| octets).sum();
+            let is_full = self.outstanding.len() >= limits::OUTSTANDING_COMMANDS
+                || octets + line.len() > limits::OUTSTANDING_OCTETS
+                || !self.has_pipelining;
+            if is_full && !self.outstanding.is_empty() {
+                break;
+            }
+            output.extend_from_slice(line.as_bytes());
+            self.outstanding.push_back((step, line.len()));
+            self.unsent.pop_front();
+            last = Some(step);
+            // Behind the last RCPT comes DATA: at once in a group (RFC 2920, 3.1: it may be its last command), and in
+            // lock-step only once somebody wants the message.
+            if self.unsent.is_empty() && self.has_pipelining && step != Step::Data {
+                self.unsent.push_back(Step::Data);
+            }
+        }
+        last
+    }
+
+    /// The command to which the next reply belongs.
+    pub(super) fn next_step(&self) -> Option<Step> {
+        self.outstanding.front().map(|(step, _)| *step)
+    }
+
+    /// Notes the reply to [`Envelope::next_step`]. Returns the reply to DATA, when that is what it was.
+    pub(super) fn handle_reply(&mut self, reply: Reply) -> Option<Reply> {
+        let (step, _) = self.outstanding.pop_front()?;
+        match step {
+            Step::Reset if reply.is_positive() => {}
+            Step::Mail if reply.is_positive() => self.is_open = true,
+            Step::Rcpt(place) if reply.is_positive() => self.note(place, Ok(reply)),
+            Step::Rcpt(place) => self.note(place, Err(refused(Stage::Rcpt, reply))),
+            Step::Data => return Some(reply),
+            // Without a transaction there is nothing to send on; what is under way is still answered, and read.
+            Step::Reset | Step::Mail => {
+                self.unsent.clear();
+                self.fail_unfinished(&refused(step.stage(), reply));
+            }
+        }
+        if !self.has_pipelining && self.unsent.is_empty() && self.is_wanted() && step != Step::Data {
+            self.unsent.push_back(Step::Data);
+        }
+        None
+    }
+
+    /// Whether every command has its reply and no other is to go out.
+    pub(super) fn is_answered(&self) -> bool {
+        self.outstanding.is_empty() && self.unsent.is_empty()
+    }
+
+    /// Whether at least one recipient was accepted.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.results.iter().any(|result| matches!(result, Some(Ok(_))))
+    }
+
+    fn note(&mut self, place: usize, result: Result<Reply, Failure>) {
+        // The first verdict stands: behind a refused MAIL every RCPT is refused too, which says nothing new.
+        if let Some(slot) = self.results.get_mut(place).filter(|slot| slot.is_none()) {
+            *slot = Some(result);
+        }
+    }
+
+    /// Everything that was not refused shares this end.
+    pub(super) fn fail_unfinished(&mut self, failure: &Failure) {
+        for slot in self.results.iter_mut().filter(|slot| !matches!(slot, Some(Err(_)))) {
+            *slot = Some(Err(failure.clone()));
+        }
+    }
+
+    /// The content was taken over: every accepted recipient's result is this reply.
+    pub(super) fn succeed(&mut self, reply: &Reply) {
+        for slot in self.results.iter_mut().filter(|slot| matches!(slot, Some(Ok(_)))) {
+            *slot = Some(Ok(reply.clone()));
+        }
+    }
+
+    pub(super) fn into_outcome(self, stage: Stage) -> Outcome {
+        let results = self.transaction.recipients.into_iter().zip(self.results);
+        Outcome {
+            recipients: results
+                .map(|(recipient, result)| RecipientOutcome {
+                    forward_path: recipient.forward_path,
+                    result: result.unwrap_or(Err(Failure { stage, cause: Cause::ConnectionLost })),
+                })
+                .collect(),
+        }
+    }
+}
+
+pub(super) fn refused(stage: Stage, reply: Reply) -> Failure {
+    Failure { stage, cause: Cause::Refused(reply) }
+}
+
+/// Makes a transaction fit what the server offers, or says why it cannot.
+fn fit(transaction: &mut Transaction, extensions: &Extensions) -> Result<(), StartError> {
+    if transaction.recipients.is_empty() {
+        return Err(StartError::NoRecipients);
+    }
+    let is_internationalised = transaction.parameters.smtputf8 || !transaction.is_ascii();
+    if is_internationalised && !extensions.has(&Extension::SmtpUtf8) {
+        return Err(StartError::NeedsSmtpUtf8);
+    }
+    let parameters = &mut transaction.parameters;
+    parameters.smtputf8 = is_internationalised;
+    // RFC 3030, 3: binary content needs BDAT, which is not here yet; 8-bit lines are what can be carried.
+    let is_eight_bit = matches!(parameters.body, Some(Body::EightBitMime | Body::BinaryMime));
+    let has_eight_bit_mime = extensions.has(&Extension::EightBitMime);
+    if is_eight_bit && !has_eight_bit_mime {
+        return Err(StartError::NeedsEightBitMime);
+    }
+    if !has_eight_bit_mime {
+        parameters.body = None;
+    }
+    match (parameters.size, extensions.size_limit_octets()) {
+        (Some(size), Some(limit_octets)) if size > limit_octets => return Err(StartError::TooBig { limit_octets }),
+        _ if !extensions.has_size() => parameters.size = None,
+        _ => {}
+    }
+    if !extensions.has(&Extension::Dsn) {
+        parameters.ret = None;
+        parameters.envid = None;
+        for recipient in &mut transaction.recipients {
+            recipient.parameters = RcptParameters::default();
+        }
+    }
+    if !extensions.iter().any(|extension| matches!(extension, Extension::Auth(_))) {
+        transaction.parameters.auth = None;
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! The states of the client's side, and the one place that decides what a reply leads to.
+
+use std::time::Duration;
+
+use super::envelope::{Envelope, Step, refused};
+use super::{Cause, ClientSession, ContentEncoder, Ending, Event, Failure, ReplyError, Stage};
+use crate::command::Command;
+use crate::extension::Extensions;
+use crate::reply::{Class, Reply};
+
+/// Which reply is awaited, with what is known by then.
+#[derive(Debug)]
+pub(super) enum State {
+    /// The connection is open, the server is silent still.
+    Greeting,
+    /// EHLO is sent.
+    Ehlo,
+    /// EHLO was not understood; HELO is sent.
+    Helo,
+    /// Nothing is awaited.
+    Ready,
+    /// MAIL, RCPT and DATA are under way.
+    Envelope(Box<Envelope>),
+    /// The server wants the content, and so does at least one recipient.
+    Content(Box<Envelope>, ContentEncoder),
+    /// The server said 354 though nobody wants the message: a lone dot is sent (RFC 2920, 3.1).
+    EmptyContent(Box<Envelope>),
+    /// The content is sent; the server decides.
+    Verdict(Box<Envelope>),
+    /// QUIT is sent; this is how it will have ended.
+    Quit(Ending),
+    /// Nothing more will happen.
+    Closed,
+}
+
+impl State {
+    pub(super) fn stage(&self) -> Stage {
+        match self {
+            State::Greeting => Stage::Greeting,
+            State::Ehlo | State::Helo => Stage::Hello,
+            State::Ready => Stage::Ready,
+            State::Envelope(envelope) => envelope.next_step().map_or(Stage::Data, Step::stage),
+            State::Content(..) => Stage::Content,
+            State::EmptyContent(_) | State::Verdict(_) => Stage::EndOfContent,
+            State::Quit(_) | State::Closed => Stage::Quit,
+        }
+    }
+}
+
+impl ClientSession {
+    pub(super) fn handle_reply(&mut self, reply: Reply, now: Duration) {
+        let stage = self.state.stage();
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Greeting if reply.code().number() == 220 => {
+                self.state = State::Ehlo;
+                self.send(&Command::Ehlo(self.hello()), self.config.timeouts.hello, now);
+            }
+            State::Ehlo if reply.is_positive() => {
+                self.extensions = Extensions::from_reply(&reply);
+                self.become_ready();
+            }
+            // RFC 5321, 3.2: a server that does not know EHLO may still know HELO.
+            State::Ehlo if reply.class() == Class::Permanent && !reply.is_closing() => {
+                self.state = State::Helo;
+                self.send(&Command::Helo(self.hello()), self.config.timeouts.hello, now);
+            }
+            State::Helo if reply.is_positive() => self.become_ready(),
+            State::Greeting | State::Ehlo | State::Helo => self.handle_refused_session(stage, reply, now),
+
+            State::Envelope(envelope) if reply.is_closing() => self.end_envelope(envelope, refused(stage, reply)),
+            State::Envelope(envelope) => self.handle_envelope_reply(envelope, reply, now),
+
+            // The server has seen enough before we were done, and will read no more: nothing can follow.
+            State::Content(envelope, _) if matches!(reply.class(), Class::Transient | Class::Permanent) => {
+                self.end_envelope(envelope, refused(stage, reply));
+            }
+            State::EmptyContent(envelope) if !reply.is_closing() => self.finish(envelope, stage),
+            State::Verdict(mut envelope) if reply.is_positive() => {
+                envelope.succeed(&reply);
+                self.finish(envelope, stage);
+            }
+            State::Verdict(mut envelope) if reply.class() != Class::Intermediate && !reply.is_closing() => {
+                envelope.fail_unfinished(&refused(stage, reply));
+                self.finish(envelope, stage);
+            }
+            State::EmptyContent(envelope) | State::Verdict(envelope) if reply.is_closing() => {
+                self.end_envelope(envelope, refused(stage, reply));
+            }
+            State::Content(envelope, _) | State::EmptyContent(envelope) | State::Verdict(envelope) => {
+                let cause = Cause::Reply(ReplyError::Unexpected);
+                self.end_envelope(envelope, Failure { stage, cause });
+            }
+
+            State::Quit(ending) => self.events.push_back(Event::Closed(ending)),
+            State::Ready if reply.is_closing() => self.events.push_back(Event::Closed(Ending::Goodbye(reply))),
+            State::Ready => {
+                let cause = Cause::Reply(ReplyError::Unexpected);
+                self.events.push_back(Event::Closed(Ending::Failed(stage, cause)));
+            }
+            State::Closed => {}
+        }
+    }
+
+    fn become_ready(&mut self) {
+        self.state = State::Ready;
+        self.events.push_back(Event::Ready);
+    }
+
+    /// The server will not serve us. QUIT is sent all the same, unless the server closes (RFC 5321, 3.1 and 4.1.4).
+    fn handle_refused_session(&mut self, stage: Stage, reply: Reply, now: Duration) {
+        if reply.is_closing() {
+            return self.events.push_back(Event::Closed(Ending::Refused(stage, reply)));
+        }
+        self.state = State::Quit(match reply.class() {
+            Class::Transient | Class::Permanent => Ending::Refused(stage, reply),
+            Class::Positive | Class::Intermediate => Ending::Failed(stage, Cause::Reply(ReplyError::Unexpected)),
+        });
+        self.send(&Command::Quit, self.config.timeouts.quit, now);
+    }
+
+    fn handle_envelope_reply(&mut self, mut envelope: Box<Envelope>, reply: Reply, now: Duration) {
+        let Some(step) = envelope.next_step() else {
+            let cause = Cause::Reply(ReplyError::Unexpected);
+            return self.end_envelope(envelope, Failure { stage: Stage::Data, cause });
+        };
+        // RFC 5321, 4.3.2: only DATA is answered with 3yz, and it is never answered with 2yz. A server that mixes them up
+        // has lost count, and so would we.
+        let is_out_of_step = matches!(
+            (step, reply.class()),
+            (Step::Data, Class::Positive) | (Step::Reset | Step::Mail | Step::Rcpt(_), Class::Intermediate)
+        );
+        if is_out_of_step {
+            let cause = Cause::Reply(ReplyError::Unexpected);
+            return self.end_envelope(envelope, Failure { stage: step.stage(), cause });
+        }
+        match envelope.handle_reply(reply) {
+            Some(reply) if reply.class() != Class::Intermediate => {
+                envelope.fail_unfinished(&refused(Stage::Data, reply));
+                self.needs_reset = envelope.is_open;
+                self.finish(envelope, Stage::Data);
+            }
+            Some(_) if envelope.is_wanted() => {
+                self.state = State::Content(envelope, ContentEncoder::default());
+                self.deadline = now + self.config.timeouts.block;
+                self.events.push_back(Event::WantContent);
+            }
+            Some(_) => {
+                self.output.extend_from_slice(b".\r\n");
+                self.state = State::EmptyContent(envelope);
+                self.deadline = now + self.config.timeouts.end_of_content;
+            }
+            None if envelope.is_answered() => {
+                self.needs_reset = envelope.is_open;
+                self.finish(envelope, Stage::Rcpt);
+            }
+            None => {
+                self.state = State::Envelope(envelope);
+                self.send_envelope(now);
+            }
+        }
+    }
+
+    /// Sends what may go out, and waits for the reply that comes next.
+    pub(super) fn send_envelope(&mut self, now: Duration) {
+        if let State::Envelope(envelope) = &mut self.state {
+            envelope.send(&mut self.output);
+            let timeouts = &self.config.timeouts;
+            self.deadline = now
+                + match envelope.next_step() {
+                    Some(Step::Reset) => timeouts.hello,
+                    Some(Step::Mail) => timeouts.mail,
+                    Some(Step::Rcpt(_)) => timeouts.rcpt,
+                    Some(Step::Data) | None => timeouts.data,
+                };
+        }
+    }
+
+    /// The transaction is over and the conversation goes on.
+    fn finish(&mut self, envelope: Box<Envelope>, stage: Stage) {
+        self.state = State::Ready;
+        self.events.push_back(Event::Finished(envelope.into_outcome(stage)));
+        self.events.push_back(Event::Ready);
+    }
+
+    /// The transaction is over and so is the conversation.
+    fn end_envelope(&mut self, mut envelope: Box<Envelope>, failure: Failure) {
+        envelope.fail_unfinished(&failure);
+        let ending = match failure.cause {
+            Cause::Refused(reply) => Ending::Goodbye(reply),
+            cause => Ending::Failed(failure.stage, cause),
+        };
+        self.events.push_back(Event::Finished(envelope.into_outcome(failure.stage)));
+        self.events.push_back(Event::Closed(ending));
+    }
+
+    /// The connection is of no use any more.
+    pub(super) fn fail(&mut self, cause: Cause) {
+        let stage = self.state.stage();
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Envelope(envelope)
+            | State::Content(envelope, _)
+            | State::EmptyContent(envelope)
+            | State::Verdict(envelope) => self.end_envelope(envelope, Failure { stage, cause }),
+            // Whatever comes instead of the reply to QUIT, all has been said.
+            State::Quit(ending) => self.events.push_back(Event::Closed(ending)),
+            State::Greeting | State::Ehlo | State::Helo | State::Ready | State::Closed => {
+                self.events.push_back(Event::Closed(Ending::Failed(stage, cause)));
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The sender's side: every line ends in CRLF, every leading dot is doubled, a lone dot ends it all.
+
+use std::fmt;
+
+/// Writes content for the wire from octets that come in pieces of any size.
+#[derive(Debug)]
+pub struct ContentEncoder {
+    position: Position,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    LineStart,
+    Text,
+    TextCr,
+}
+
+/// The content holds a CR that no LF follows. It must not go out (RFC 5321, 2.3.8: "SMTP client implementations MUST NOT
+/// transmit these characters except when they are intended as line terminators"), and what it should become is not ours
+/// to guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BareCarriageReturn;
+
+impl fmt::Display for BareCarriageReturn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the message holds a carriage return that no line feed follows; SMTP cannot carry it")
+    }
+}
+
+impl std::error::Error for BareCarriageReturn {}
+
+impl Default for ContentEncoder {
+    fn default() -> Self {
+        ContentEncoder { position: Position::LineStart }
+    }
+}
+
+impl ContentEncoder {
+    /// Encodes the next piece of the content. A bare LF, the line end of files on Unix, becomes CRLF.
+    pub fn encode(&mut self, mut input: &[u8], output: &mut Vec<u8>) -> Result<(), BareCarriageReturn> {
+        while let Some(&first) = input.first() {
+            match (self.position, first) {
+                (Position::TextCr, b'\n') => {
+                    output.extend_from_slice(b"\r\n");
+                    input = input.get(1..).unwrap_or_default();
+                    self.position = Position::LineStart;
+                    continue;
+                }
+                (Position::TextCr, _) => return Err(BareCarriageReturn),
+                (Position::LineStart, b'.') => output.push(b'.'),
+                _ => {}
+            }
+            let Some(hit) = memchr::memchr2(b'\r', b'\n', input) else {
+                output.extend_from_slice(input);
+                self.position = Position::Text;
+                return Ok(());
+            };
+            let (text, line_end) = input.split_at(hit);
+            output.extend_from_slice(text);
+            let used = match line_end {
+                [b'\r', b'\n', ..] => 2,
+                [b'\n', ..] => 1,
+                [b'\r'] => {
+                    self.position = Position::TextCr;
+                    return Ok(());
+                }
+                _ => return Err(BareCarriageReturn),
+            };
+            output.extend_from_slice(b"\r\n");
+            self.position = Position::LineStart;
+            input = line_end.get(used..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Ends the content with the lone dot. A last line without its CRLF gets it; no other line end is added
+    /// (RFC 5321, 4.1.1.4).
+    pub fn finish(self, output: &mut Vec<u8>) -> Result<(), BareCarriageReturn> {
+        match self.position {
+            Position::LineStart => output.extend_from_slice(b".\r\n"),
+            Position::Text => output.extend_from_slice(b"\r\n.\r\n"),
+            Position::TextCr => return Err(BareCarriageReturn),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,329 @@
+//! The server's side of a conversation, as a machine without a socket (RFC 5321, 3 and 4).
+//!
+//! Two rules. *Every transition is decided here* (in `state`), and *a refused command leaves the state as it was*: the
+//! client may try something else (RFC 5321, 4.1.4). One exception: the end of the content always ends the transaction,
+//! whatever the answer (RFC 5321, 4.1.1.4).
+//!
+//! ```text
+//!              Connect?             Hello?             Mail?              Rcpt?
+//!   Connecting ------> Greeted ------------> Ready ------------> Mail <---------.
+//!        |                 ^                  ^ ^                 |  \__________|
+//!        v                 |                  | |  RSET, EHLO     |
+//!     Refused              |                  | `-----------------+
+//!   (554 was the greeting; |                  |                   | Content?
+//!    QUIT is all there is) |                  |  EndOfContent?    v
+//!                          |                  `---------------- Content
+//!                        Start                   250 or refusal
+//! ```
+//!
+//! Each `?` is a [`Question`]: the machine checks first whether a command may come now and is well formed, then the driver
+//! asks its policy, and [`ServerSession::decide`] brings the answer. The driver's loop is dull:
+//!
+//! ```text
+//!   read octets -> handle(octets) -> Question   -> ask, decide(answer) -> handle the rest
+//!                                    Content    -> write the slice to disk -> handle the rest
+//!                                    Dropped    -> drop what was written   -> handle the rest
+//!                                    NeedInput  -> write output(), read again
+//!                                    Close      -> write output(), close
+//! ```
+//!
+//! Not here: sockets, clocks (`now` is time since the connection came in, as a number), and who may send what to whom.
+//! STARTTLS, AUTH and BDAT are read and answered 502: nothing is announced that is not honoured. They will find their
+//! places as states beside `Greeted` and `Content`.
+
+mod content;
+mod replies;
+mod state;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::address::Domain;
+use crate::command::HelloName;
+use crate::content::LineEnds;
+use crate::extension::{Extension, Extensions};
+use crate::limits;
+use crate::line::{Line, LineReader};
+use crate::reply::Reply;
+use crate::trace::Protocol;
+use crate::transaction::{Recipient, Transaction};
+use state::{Asked, State};
+
+/// What a session is told about the host and its limits.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name in the greeting and the EHLO reply.
+    pub hostname: Domain,
+    /// What counts as a line end.
+    pub line_ends: LineEnds,
+    /// The largest message in octets, announced with SIZE.
+    pub message_octets: u64,
+    /// Recipients of one transaction.
+    pub recipients: usize,
+    /// Commands that are wrong in themselves, since the last message: beyond, 421 (RFC 5321, 7.8; Postfix: 20).
+    pub errors: usize,
+    /// Commands that move no mail (refused ones, NOOP, RSET, VRFY, HELP, EHLO), since the last message: beyond, 421.
+    pub fruitless_commands: usize,
+    /// How long the next command may take. RFC 5321, 4.5.3.2.7: at least five minutes.
+    pub command_timeout: Duration,
+    /// How long the content may stand still.
+    pub content_timeout: Duration,
+    /// Octets a second that the content must reach on average, once [`Config::content_timeout`] is over. A peer that
+    /// dribbles cannot hold its thread for days.
+    pub content_octets_per_second: u64,
+}
+
+impl Config {
+    /// The defaults for a host of this name.
+    pub fn new(hostname: Domain) -> Self {
+        Config {
+            hostname,
+            line_ends: LineEnds::Strict,
+            message_octets: limits::MESSAGE_OCTETS,
+            recipients: limits::RECIPIENTS,
+            errors: 20,
+            fruitless_commands: 1_000,
+            command_timeout: Duration::from_secs(300),
+            content_timeout: Duration::from_secs(300),
+            content_octets_per_second: 500,
+        }
+    }
+}
+
+/// What the driver is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// Write [`ServerSession::output`], then read more.
+    NeedInput,
+    /// Ask [`ServerSession::question`] and call [`ServerSession::decide`].
+    Question,
+    /// Octets of the message, dots removed, lines ending in CRLF.
+    Content(&'a [u8]),
+    /// The content that was handed out is refused: drop it.
+    Dropped,
+    /// Write [`ServerSession::output`] and close the connection.
+    Close,
+}
+
+/// What the policy is asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Question<'a> {
+    /// May this peer talk to us at all?
+    Connect,
+    /// May a client of this name go on?
+    Hello(&'a HelloName),
+    /// May this sender open a transaction?
+    Mail(&'a Transaction),
+    /// Is this recipient taken, in this transaction?
+    Rcpt(&'a Transaction, &'a Recipient),
+    /// May the content come? The place to open a file; the last one where "not now" costs the client nothing.
+    Content(&'a Transaction),
+    /// The content is complete. An acceptance is a promise: the message must be on disk before it is given.
+    EndOfContent(&'a Transaction),
+}
+
+/// What the policy answers.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Yes, in the usual words.
+    Accept,
+    /// Yes, in these words. Only the end of the content has room for them.
+    AcceptAs(Cow<'static, str>),
+    /// No. A 4yz or 5yz reply; 421 and 521 close the connection.
+    Refuse(Reply),
+}
+
+/// Why the driver ends a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The server is stopping.
+    Drain,
+    /// Others wait and this session has been quiet for longest.
+    Evict,
+    /// [`ServerSession::deadline`] has passed.
+    Deadline,
+    /// Something broke on our side.
+    Failure,
+}
+
+/// One conversation with one client.
+#[derive(Debug)]
+pub struct ServerSession {
+    config: Config,
+    state: State,
+    lines: LineReader,
+    output: Vec<u8>,
+    deadline: Duration,
+    errors: usize,
+    fruitless_commands: usize,
+}
+
+impl ServerSession {
+    /// A session whose connection came in just now. The first event is [`Question::Connect`].
+    pub fn new(config: Config) -> Self {
+        ServerSession {
+            state: State::Asked(Asked::Connect),
+            lines: LineReader::new(config.line_ends),
+            output: Vec::new(),
+            deadline: config.command_timeout,
+            errors: 0,
+            fruitless_commands: 0,
+            config,
+        }
+    }
+
+    /// Takes input. Returns the octets used up, and what to do before handing in the rest.
+    ///
+    /// An octet before the greeting was written is a client that does not wait, and a client that does not wait does not
+    /// listen either: it is turned away (RFC 5321, 4.3.1). The driver finds out by handing in what has come so far.
+    pub fn handle<'a>(&mut self, input: &'a [u8], now: Duration) -> (usize, Event<'a>) {
+        let mut used = 0;
+        loop {
+            let rest = input.get(used..).unwrap_or_default();
+            let (step, event) = match &self.state {
+                State::Asked(Asked::Connect) if !rest.is_empty() => {
+                    self.close_with(replies::early_talker());
+                    (rest.len(), Some(Event::Close))
+                }
+                State::Asked(_) => (0, Some(Event::Question)),
+                State::Closed => (rest.len(), Some(Event::Close)),
+                State::Content(_) => self.handle_content(rest, now),
+                State::Refused | State::Greeted | State::Ready(_) | State::Mail(..) => self.handle_line(rest, now),
+            };
+            used += step;
+            if let Some(event) = event {
+                return (used, event);
+            }
+        }
+    }
+
+    /// `None` asks to be called again with the rest of the input.
+    fn handle_line<'a>(&mut self, input: &'a [u8], now: Duration) -> (usize, Option<Event<'a>>) {
+        let (used, line) = self.lines.read(input);
+        match line {
+            Line::NeedInput => return (used, Some(Event::NeedInput)),
+            Line::Complete(line) => self.handle_command(line, used < input.len()),
+            Line::TooLong => self.error(replies::line_too_long()),
+            Line::Endless => self.close_with(replies::endless_line()),
+            Line::BareLineFeed => self.close_with(replies::bare_line_feed()),
+        }
+        self.deadline = now + self.config.command_timeout;
+        (used, None)
+    }
+
+    /// What [`Event::Question`] asks. `None` if nothing is asked.
+    pub fn question(&self) -> Option<Question<'_>> {
+        match &self.state {
+            State::Asked(asked) => Some(asked.question()),
+            _ => None,
+        }
+    }
+
+    /// Answers the question.
+    pub fn decide(&mut self, decision: Decision, now: Duration) {
+        if let State::Asked(asked) = std::mem::replace(&mut self.state, State::Closed) {
+            self.answer(asked, decision, now);
+            self.deadline = self.deadline.max(now + self.config.command_timeout);
+        }
+    }
+
+    /// The content cannot be stored any more (the disk is full, say): what still comes is read and forgotten, and at its
+    /// end the client hears this reply.
+    pub fn refuse_content(&mut self, reply: Reply) {
+        if let State::Content(content) = &mut self.state {
+            content.refuse(reply);
+        }
+    }
+
+    /// Ends the session in the words that the reason asks for. The next event is [`Event::Close`].
+    pub fn handle_close(&mut self, reason: CloseReason) {
+        if !matches!(self.state, State::Closed) {
+            self.close_with(replies::closing(reason));
+        }
+    }
+
+    /// The peer has closed its side. An open transaction is forgotten (RFC 5321, 4.1.1.10).
+    pub fn handle_end_of_input(&mut self) {
+        self.state = State::Closed;
+    }
+
+    /// When the driver must call [`ServerSession::handle_close`] with [`CloseReason::Deadline`], as time since the start.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Replies that wait to be written.
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// The replies are written.
+    pub fn clear_output(&mut self) {
+        self.output.clear();
+    }
+
+    /// Whether the client is in no transaction, so that ending the session now loses no work.
+    pub fn is_between_transactions(&self) -> bool {
+        matches!(self.state, State::Refused | State::Greeted | State::Ready(_) | State::Closed)
+    }
+
+    /// How the client named itself, if it did.
+    pub fn hello(&self) -> Option<&HelloName> {
+        self.state.client().map(|client| &client.hello)
+    }
+
+    /// How a message of this session counts as received.
+    pub fn protocol(&self) -> Protocol {
+        let has_smtputf8 = self.state.transaction().is_some_and(|transaction| transaction.parameters.smtputf8);
+        match self.state.client() {
+            Some(client) if client.is_extended && has_smtputf8 => Protocol::Utf8Smtp,
+            Some(client) if client.is_extended => Protocol::Esmtp,
+            _ => Protocol::Smtp,
+        }
+    }
+
+    /// What the EHLO reply announces: all that is honoured, and nothing else (RFC 5321, 4.1.1.1 and 4.2.4).
+    pub fn extensions(config: &Config) -> Extensions {
+        Extensions::new(vec![
+            Extension::Size(Some(config.message_octets)),
+            Extension::Pipelining,
+            Extension::EightBitMime,
+            Extension::SmtpUtf8,
+            Extension::EnhancedStatusCodes,
+            Extension::Help,
+        ])
+    }
+
+    fn reply(&mut self, reply: &Reply) {
+        reply.write_to(&mut self.output);
+        if reply.is_closing() {
+            self.state = State::Closed;
+        }
+    }
+
+    fn close_with(&mut self, reply: Reply) {
+        self.reply(&reply);
+        self.state = State::Closed;
+    }
+
+    /// Answers a command that is wrong in itself.
+    fn error(&mut self, reply: Reply) {
+        self.errors += 1;
+        if self.errors > self.config.errors {
+            return self.close_with(replies::too_many_errors());
+        }
+        self.fruitless(reply);
+    }
+
+    /// Answers a command that moves no mail.
+    fn fruitless(&mut self, reply: Reply) {
+        self.fruitless_commands += 1;
+        if self.fruitless_commands > self.config.fruitless_commands {
+            return self.close_with(replies::too_many_commands());
+        }
+        self.reply(&reply);
+    }
+}
+
+#[cfg(test)]
+mod tests;

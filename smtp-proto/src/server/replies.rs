@@ -1,0 +1,217 @@
+//! Every reply the server's side gives of itself, in the order of a conversation. The codes are those that RFC 5321,
+//! 4.2.3 and 4.3.2 list, the enhanced ones those of RFC 3463 and its registry; the text says what to do.
+
+use std::borrow::Cow;
+
+use super::CloseReason;
+use crate::address::{AddressError, Domain};
+use crate::command::CommandError;
+use crate::extension::Extensions;
+use crate::parameter::ParameterError;
+use crate::reply::{Class, Code, EnhancedCode, Reply};
+
+/// A reply whose enhanced code is of the same class as its code.
+fn reply<const CODE: u16>(subject: u16, detail: u16, text: impl Into<Cow<'static, str>>) -> Reply {
+    Reply::new(Code::literal::<CODE>(), Some(EnhancedCode::new((CODE / 100) as u8, subject, detail)), text)
+}
+
+/// RFC 2034, 4: no enhanced code in the greeting, in replies to EHLO and HELO, and in 3yz.
+fn bare<const CODE: u16>(text: impl Into<Cow<'static, str>>) -> Reply {
+    Reply::new(Code::literal::<CODE>(), None, text)
+}
+
+// ---- The connection ------------------------------------------------------------------------------------------------
+
+pub(super) fn greeting(hostname: &Domain) -> Reply {
+    bare::<220>(format!("{hostname} ESMTP ready"))
+}
+
+/// RFC 5321, 3.1: a host that will not serve this client says 554 (or 421 when it cannot now), and why.
+pub(super) fn refused_greeting(refusal: Reply) -> Reply {
+    if refusal.is_closing() {
+        return refusal;
+    }
+    let text: Vec<_> = refusal.lines().map(str::to_owned).collect();
+    bare::<554>(text.join("\n"))
+}
+
+pub(super) fn refused_session() -> Reply {
+    reply::<503>(5, 1, "No mail is taken from you here; only QUIT is left")
+}
+
+pub(super) fn early_talker() -> Reply {
+    reply::<554>(5, 0, "You spoke before you were answered; wait for the greeting and for the reply to EHLO")
+}
+
+pub(super) fn foreign_protocol() -> Reply {
+    reply::<554>(5, 1, "This is an SMTP server, and that was not SMTP")
+}
+
+pub(super) fn closing(reason: CloseReason) -> Reply {
+    match reason {
+        CloseReason::Drain => reply::<421>(3, 2, "The server is being stopped; come back later"),
+        CloseReason::Evict => reply::<421>(3, 2, "Others are waiting and this connection was idle; come back later"),
+        CloseReason::Deadline => reply::<421>(4, 2, "That took too long; come back later"),
+        CloseReason::Failure => reply::<421>(3, 0, "Something broke on our side; come back later"),
+    }
+}
+
+pub(super) fn goodbye() -> Reply {
+    reply::<221>(0, 0, "Goodbye")
+}
+
+// ---- Lines and commands --------------------------------------------------------------------------------------------
+
+pub(super) fn bare_line_feed() -> Reply {
+    // RFC 7504, 3: 521 is final, and the connection ends with it.
+    reply::<521>(5, 2, "Lines must end in CRLF; a bare LF is not a line end (RFC 5321, 2.3.8)")
+}
+
+pub(super) fn line_too_long() -> Reply {
+    reply::<500>(5, 2, "The line is too long")
+}
+
+pub(super) fn endless_line() -> Reply {
+    reply::<421>(7, 0, "The line does not end")
+}
+
+pub(super) fn too_many_errors() -> Reply {
+    reply::<421>(7, 0, "Too many errors")
+}
+
+pub(super) fn too_many_commands() -> Reply {
+    reply::<421>(7, 0, "Too many commands that move no mail")
+}
+
+pub(super) fn command_error(error: CommandError) -> Reply {
+    let text = capitalised(&error.to_string());
+    match error {
+        CommandError::Octets => reply::<500>(5, 2, text),
+        CommandError::UnknownVerb => reply::<500>(5, 1, text),
+        CommandError::ForeignProtocol => foreign_protocol(),
+        CommandError::Arguments(_) => reply::<501>(5, 4, text),
+        // RFC 5321, 4.5.3.1.10: a path that is too long is 501.
+        CommandError::ReversePath(AddressError::TooLong) => reply::<501>(5, 2, text),
+        CommandError::ForwardPath(AddressError::TooLong) => reply::<501>(5, 2, text),
+        CommandError::ReversePath(_) => reply::<501>(1, 7, text),
+        CommandError::ForwardPath(_) => reply::<501>(1, 3, text),
+        CommandError::Parameter(ParameterError::Unknown) => reply::<555>(5, 4, text),
+        CommandError::Parameter(_) => reply::<501>(5, 4, text),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(characters).collect()
+}
+
+pub(super) fn not_offered() -> Reply {
+    reply::<502>(5, 1, "That command is not offered here")
+}
+
+// ---- Hello and the small commands ----------------------------------------------------------------------------------
+
+pub(super) fn ehlo(hostname: &Domain, extensions: &Extensions) -> Reply {
+    let mut text = format!("{hostname} greets you");
+    for extension in extensions.iter() {
+        text.push('\n');
+        text.push_str(&extension.to_string());
+    }
+    bare::<250>(text)
+}
+
+/// RFC 5321, 3.2: never the form with many lines.
+pub(super) fn helo(hostname: &Domain) -> Reply {
+    bare::<250>(format!("{hostname} greets you"))
+}
+
+pub(super) fn reset() -> Reply {
+    reply::<250>(0, 0, "The transaction is forgotten")
+}
+
+pub(super) fn noop() -> Reply {
+    reply::<250>(0, 0, "OK")
+}
+
+/// RFC 5321, 3.5.3 and 7.3: 250 only for what was truly verified, and telling who exists helps those who guess.
+pub(super) fn cannot_verify() -> Reply {
+    reply::<252>(5, 0, "Addresses are not verified; send the message and it will be tried")
+}
+
+pub(super) fn help() -> Reply {
+    reply::<214>(0, 0, "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nThey are explained in RFC 5321")
+}
+
+// ---- The transaction -----------------------------------------------------------------------------------------------
+
+pub(super) fn hello_first() -> Reply {
+    reply::<503>(5, 1, "Say EHLO first")
+}
+
+pub(super) fn nested_mail() -> Reply {
+    reply::<503>(5, 1, "A transaction is open already; send RSET to drop it")
+}
+
+pub(super) fn mail_first() -> Reply {
+    reply::<503>(5, 1, "Send MAIL first")
+}
+
+pub(super) fn no_recipients() -> Reply {
+    reply::<554>(5, 1, "There is no valid recipient")
+}
+
+pub(super) fn parameter_not_offered() -> Reply {
+    reply::<555>(5, 4, "A parameter belongs to an extension that is not offered here")
+}
+
+/// RFC 6531, 3.5.
+pub(super) fn smtputf8_missing() -> Reply {
+    reply::<553>(6, 7, "An address with non-ASCII characters needs SMTPUTF8 on MAIL")
+}
+
+/// RFC 1870, 6.1 and 6.3.
+pub(super) fn message_too_big(limit_octets: u64) -> Reply {
+    reply::<552>(3, 4, format!("A message may have {limit_octets} octets here, and no more"))
+}
+
+pub(super) fn too_many_recipients() -> Reply {
+    reply::<452>(5, 3, "Too many recipients; send the message to these and again to the rest")
+}
+
+pub(super) fn sender_ok() -> Reply {
+    reply::<250>(1, 0, "Sender OK")
+}
+
+pub(super) fn recipient_ok() -> Reply {
+    reply::<250>(1, 5, "Recipient OK")
+}
+
+pub(super) fn start_content() -> Reply {
+    bare::<354>("Send the message; end it with a line that holds a dot alone")
+}
+
+pub(super) fn accepted(text: Option<Cow<'static, str>>) -> Reply {
+    reply::<250>(0, 0, text.unwrap_or(Cow::Borrowed("Accepted")))
+}
+
+pub(super) fn bare_line_end_in_content() -> Reply {
+    reply::<550>(6, 11, "The message holds a bare CR or LF; lines must end in CRLF (RFC 5321, 2.3.8)")
+}
+
+/// RFC 5321, 6.3.
+pub(super) fn mail_loop() -> Reply {
+    reply::<554>(4, 6, "The message has passed through too many hosts; it is going round in circles")
+}
+
+pub(super) fn endless_content() -> Reply {
+    reply::<421>(3, 4, "The message does not end")
+}
+
+/// What a policy refuses with must be a refusal. A 2yz or 3yz would tell the client the opposite of what was decided, so
+/// it becomes the one thing that is always true then: the fault is ours (RFC 5321, 4.2.1: 4yz).
+pub(super) fn refusal(refusal: Reply) -> Reply {
+    match refusal.class() {
+        Class::Transient | Class::Permanent => refusal,
+        Class::Positive | Class::Intermediate => reply::<451>(3, 0, "Something is wrong on our side; try again later"),
+    }
+}

@@ -1,0 +1,264 @@
+//! The states of the server's side, and the one place that decides how a command leads from one to the next.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::content::Content;
+use super::{Decision, Question, ServerSession, replies};
+use crate::address::{ForwardPath, ReversePath};
+use crate::command::{Command, CommandError, HelloName};
+use crate::parameter::{Body, MailParameters, RcptParameters};
+use crate::reply::Reply;
+use crate::transaction::{Recipient, Transaction};
+
+/// What is known, and so what may come next.
+#[derive(Debug)]
+pub(super) enum State {
+    /// A question is open; the driver owes the answer.
+    Asked(Asked),
+    /// The greeting was a refusal. RFC 5321, 3.1: wait for QUIT, answer 503 to everything else.
+    Refused,
+    /// The greeting was 220.
+    Greeted,
+    /// The client has named itself.
+    Ready(Client),
+    /// A transaction is open, with recipients or still without.
+    Mail(Client, Transaction),
+    /// Content is coming in.
+    Content(Box<Content>),
+    /// All is said.
+    Closed,
+}
+
+/// The open question, with all that is needed to go on from its answer.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Connect,
+    Hello { hello: Client, before: Box<State> },
+    Mail(Client, Transaction),
+    Rcpt(Client, Transaction, Recipient),
+    Content(Client, Transaction),
+    EndOfContent(Client, Transaction),
+}
+
+/// The client, as it named itself.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) hello: HelloName,
+    /// Whether it said EHLO.
+    pub(super) is_extended: bool,
+}
+
+impl Asked {
+    pub(super) fn question(&self) -> Question<'_> {
+        match self {
+            Asked::Connect => Question::Connect,
+            Asked::Hello { hello, .. } => Question::Hello(&hello.hello),
+            Asked::Mail(_, transaction) => Question::Mail(transaction),
+            Asked::Rcpt(_, transaction, recipient) => Question::Rcpt(transaction, recipient),
+            Asked::Content(_, transaction) => Question::Content(transaction),
+            Asked::EndOfContent(_, transaction) => Question::EndOfContent(transaction),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn client(&self) -> Option<&Client> {
+        match self {
+            State::Ready(client) | State::Mail(client, _) => Some(client),
+            State::Asked(Asked::Mail(client, _) | Asked::Rcpt(client, ..)) => Some(client),
+            State::Asked(Asked::Content(client, _) | Asked::EndOfContent(client, _)) => Some(client),
+            State::Content(content) => Some(&content.client),
+            State::Asked(Asked::Connect | Asked::Hello { .. }) => None,
+            State::Refused | State::Greeted | State::Closed => None,
+        }
+    }
+
+    pub(super) fn transaction(&self) -> Option<&Transaction> {
+        match self {
+            State::Mail(_, transaction) => Some(transaction),
+            State::Asked(Asked::Mail(_, transaction) | Asked::Rcpt(_, transaction, _)) => Some(transaction),
+            State::Asked(Asked::Content(_, transaction) | Asked::EndOfContent(_, transaction)) => Some(transaction),
+            State::Content(content) => Some(&content.transaction),
+            _ => None,
+        }
+    }
+}
+
+impl ServerSession {
+    /// Takes one command line. `has_more` says whether octets stand behind it already.
+    pub(super) fn handle_command(&mut self, line: &[u8], has_more: bool) {
+        let command = match Command::parse(line) {
+            Ok(command) => command,
+            Err(CommandError::ForeignProtocol) => return self.close_with(replies::foreign_protocol()),
+            Err(error) => return self.error(replies::command_error(error)),
+        };
+        // RFC 2920, 3.1: EHLO can only be the last command of a group. Behind HELO there are no groups at all.
+        if has_more && matches!(command, Command::Ehlo(_) | Command::Helo(_)) {
+            return self.close_with(replies::early_talker());
+        }
+        match (std::mem::replace(&mut self.state, State::Closed), command) {
+            (_, Command::Quit) => self.close_with(replies::goodbye()),
+            (State::Refused, _) => self.stay(State::Refused, replies::refused_session()),
+
+            (state, Command::Ehlo(hello)) => self.ask_hello(Client { hello, is_extended: true }, state),
+            (state, Command::Helo(hello)) => self.ask_hello(Client { hello, is_extended: false }, state),
+
+            (State::Ready(client), Command::Mail { reverse_path, parameters }) => {
+                self.handle_mail(client, reverse_path, parameters);
+            }
+            (State::Greeted, Command::Mail { .. }) => self.stay(State::Greeted, replies::hello_first()),
+            (state, Command::Mail { .. }) => self.stay(state, replies::nested_mail()),
+
+            (State::Mail(client, transaction), Command::Rcpt { forward_path, parameters }) => {
+                self.handle_rcpt(client, transaction, forward_path, parameters);
+            }
+            (state, Command::Rcpt { .. }) => self.stay(state, replies::mail_first()),
+
+            (State::Mail(client, transaction), Command::Data) if transaction.recipients.is_empty() => {
+                // RFC 2920, 3.2: 354 only if a recipient was valid; else a lone dot would be an empty message.
+                self.stay(State::Mail(client, transaction), replies::no_recipients());
+            }
+            (State::Mail(client, transaction), Command::Data) => {
+                self.state = State::Asked(Asked::Content(client, transaction));
+            }
+            (state, Command::Data) => self.stay(state, replies::mail_first()),
+
+            (State::Mail(client, _), Command::Rset) => self.idle(State::Ready(client), replies::reset()),
+            (state, Command::Rset) => self.idle(state, replies::reset()),
+            (state, Command::Noop(_)) => self.idle(state, replies::noop()),
+            (state, Command::Vrfy(_)) => self.idle(state, replies::cannot_verify()),
+            (state, Command::Help(_)) => self.idle(state, replies::help()),
+            (state, Command::StartTls | Command::Auth(_) | Command::Bdat { .. } | Command::Unoffered) => {
+                self.stay(state, replies::not_offered());
+            }
+        }
+    }
+
+    /// Refuses a command that is wrong here, and stays in `state`.
+    fn stay(&mut self, state: State, reply: Reply) {
+        self.state = state;
+        self.error(reply);
+    }
+
+    /// Answers a command that is right and moves no mail, and goes to `state`.
+    fn idle(&mut self, state: State, reply: Reply) {
+        self.state = state;
+        self.fruitless(reply);
+    }
+
+    fn ask_hello(&mut self, hello: Client, before: State) {
+        self.state = State::Asked(Asked::Hello { hello, before: Box::new(before) });
+    }
+
+    fn handle_mail(&mut self, client: Client, reverse_path: ReversePath, parameters: MailParameters) {
+        let is_offered = !matches!(parameters.body, Some(Body::BinaryMime))
+            && parameters.ret.is_none()
+            && parameters.envid.is_none()
+            && parameters.auth.is_none();
+        let refusal = if !is_offered {
+            Some(replies::parameter_not_offered())
+        } else if !reverse_path.is_ascii() && !parameters.smtputf8 {
+            Some(replies::smtputf8_missing())
+        } else if parameters.size.is_some_and(|size| size > self.config.message_octets) {
+            Some(replies::message_too_big(self.config.message_octets))
+        } else {
+            None
+        };
+        match refusal {
+            Some(reply) => self.stay(State::Ready(client), reply),
+            None => {
+                let transaction = Transaction { reverse_path, parameters, recipients: Vec::new() };
+                self.state = State::Asked(Asked::Mail(client, transaction));
+            }
+        }
+    }
+
+    fn handle_rcpt(
+        &mut self,
+        client: Client,
+        transaction: Transaction,
+        forward_path: ForwardPath,
+        parameters: RcptParameters,
+    ) {
+        let refusal = if parameters != RcptParameters::default() {
+            Some(replies::parameter_not_offered())
+        } else if !forward_path.is_ascii() && !transaction.parameters.smtputf8 {
+            Some(replies::smtputf8_missing())
+        } else {
+            None
+        };
+        if let Some(reply) = refusal {
+            return self.stay(State::Mail(client, transaction), reply);
+        }
+        // RFC 5321, 4.5.3.1.10: 452, and those that were accepted stay accepted.
+        if transaction.recipients.len() >= self.config.recipients {
+            return self.idle(State::Mail(client, transaction), replies::too_many_recipients());
+        }
+        let recipient = Recipient { forward_path, parameters };
+        self.state = State::Asked(Asked::Rcpt(client, transaction, recipient));
+    }
+
+    /// Goes on from an open question with its answer.
+    pub(super) fn answer(&mut self, asked: Asked, decision: Decision, now: Duration) {
+        match decision {
+            Decision::Refuse(reply) => self.refuse(asked, replies::refusal(reply)),
+            Decision::Accept => self.accept(asked, None, now),
+            Decision::AcceptAs(text) => self.accept(asked, Some(text), now),
+        }
+    }
+
+    /// A refusal leads back to the state before the command; only the end of the content ends the transaction.
+    fn refuse(&mut self, asked: Asked, reply: Reply) {
+        let before = match asked {
+            Asked::Connect => {
+                self.state = State::Refused;
+                return self.reply(&replies::refused_greeting(reply));
+            }
+            Asked::Hello { before, .. } => *before,
+            Asked::Mail(client, _) | Asked::EndOfContent(client, _) => State::Ready(client),
+            Asked::Rcpt(client, transaction, _) | Asked::Content(client, transaction) => {
+                State::Mail(client, transaction)
+            }
+        };
+        self.idle(before, reply);
+    }
+
+    fn accept(&mut self, asked: Asked, text: Option<Cow<'static, str>>, now: Duration) {
+        match asked {
+            Asked::Connect => {
+                self.state = State::Greeted;
+                self.reply(&replies::greeting(&self.config.hostname));
+            }
+            Asked::Hello { hello, .. } => {
+                let reply = match hello.is_extended {
+                    true => replies::ehlo(&self.config.hostname, &ServerSession::extensions(&self.config)),
+                    false => replies::helo(&self.config.hostname),
+                };
+                self.idle(State::Ready(hello), reply);
+            }
+            Asked::Mail(client, transaction) => {
+                self.state = State::Mail(client, transaction);
+                self.reply(&replies::sender_ok());
+            }
+            Asked::Rcpt(client, mut transaction, recipient) => {
+                // The same recipient twice is one copy all the same.
+                if !transaction.recipients.contains(&recipient) {
+                    transaction.recipients.push(recipient);
+                }
+                self.state = State::Mail(client, transaction);
+                self.reply(&replies::recipient_ok());
+            }
+            Asked::Content(client, transaction) => {
+                self.state = State::Content(Box::new(Content::new(client, transaction, &self.config, now)));
+                self.reply(&replies::start_content());
+            }
+            Asked::EndOfContent(client, _) => {
+                self.errors = 0;
+                self.fruitless_commands = 0;
+                self.state = State::Ready(client);
+                self.reply(&replies::accepted(text));
+            }
+        }
+    }
+}
