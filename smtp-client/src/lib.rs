@@ -1,1 +1,39 @@
-//! stub
+//! The sending side of SMTP: it opens the connection, talks, and knows what became of each recipient.
+//!
+//! One message in ten lines:
+//!
+//! ```no_run
+//! use smtp_client::{Connection, Content, Options};
+//! use smtp_client::proto::{address::ForwardPath, transaction::Transaction};
+//!
+//! let mut connection = Connection::open("127.0.0.1:2525", Options::default())?;
+//! let mut transaction = Transaction::new("<alice@example.org>".parse()?);
+//! transaction.recipients.push("<bob@example.org>".parse::<ForwardPath>()?.into());
+//! let content = Content::from_bytes(b"Subject: hello\n\nIt is me.\n".to_vec())?;
+//! for recipient in connection.send(transaction, &content)?.recipients {
+//!     println!("{}: {:?}", recipient.forward_path, recipient.result);
+//! }
+//! connection.quit();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What happens to a message, in the order of the modules: its addresses are read from its own [`header`], if nobody gave
+//! others; its [`content`] is looked at once, so that what cannot be sent is refused before anybody is called; a
+//! [`connection`] is opened, which drives the conversation of [`smtp_proto::client`]; a [`batch`] sends many messages over
+//! one connection and tries again later what was not refused for good. Blocking code throughout: one thread, one
+//! conversation.
+
+#![forbid(unsafe_code)]
+
+pub mod header;
+pub mod content;
+pub mod server_name;
+pub mod transcript;
+pub mod connection;
+pub mod batch;
+pub mod logging;
+
+pub use batch::{Batch, Message, Retries};
+pub use connection::{Connection, Options};
+pub use content::Content;
+pub use smtp_proto as proto;

@@ -1,0 +1,129 @@
+//! The command line, read into types that hold nothing unfit for the wire.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
+use smtp_client::server_name::ServerName;
+
+use crate::exit;
+
+/// Sends mail over SMTP.
+#[derive(FromArgs, Debug)]
+#[argh(
+    note = "Set RUST_LOG=debug to see more. `smtp-client --version` prints the version.",
+    error_code(0, "every recipient of every message was accepted"),
+    error_code(64, "the command line is wrong"),
+    error_code(65, "a message cannot be sent as it is"),
+    error_code(66, "a file cannot be opened"),
+    error_code(68, "the server's name cannot be looked up"),
+    error_code(69, "the server refused for good"),
+    error_code(74, "a file cannot be read"),
+    error_code(75, "not now: the same may work later"),
+    error_code(76, "the server's answer was no SMTP")
+)]
+pub(crate) struct Arguments {
+    #[argh(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+pub(crate) enum Command {
+    Send(Send),
+}
+
+/// Sends messages over one connection. Sender and recipients are those of each message's own header fields (From or
+/// Sender; To, Cc and Bcc) unless --from or --to say otherwise. Bcc fields are never sent. Lines may end in LF or CRLF.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "send",
+    example = "smtp-client send --server mx.example.org:25 message.eml",
+    example = "printf 'Subject: hi\\n\\nHello\\n' | smtp-client send --from me@example.com --to you@localhost",
+    note = "By default a refused connection, 421 or any other 4yz is tried again after 5 and after 15 seconds: 3 tries over about 20 s.",
+    error_code(0, "every recipient of every message was accepted"),
+    error_code(64, "the command line is wrong"),
+    error_code(65, "a message cannot be sent as it is"),
+    error_code(66, "a file cannot be opened"),
+    error_code(68, "the server's name cannot be looked up"),
+    error_code(69, "the server refused for good"),
+    error_code(74, "a file cannot be read"),
+    error_code(75, "not now: the same may work later; goes before 69 when both happened"),
+    error_code(76, "the server's answer was no SMTP")
+)]
+pub(crate) struct Send {
+    /// the server to call, HOST:PORT (default 127.0.0.1:2525; without a port, 25)
+    #[argh(option, arg_name = "host:port", default = "default_server()")]
+    pub(crate) server: ServerName,
+    /// the sender; an empty text or <> is the null reverse-path
+    #[argh(option, arg_name = "address", from_str_fn(reverse_path))]
+    pub(crate) from: Option<ReversePath>,
+    /// a recipient; may be given several times
+    #[argh(option, arg_name = "address", from_str_fn(forward_path))]
+    pub(crate) to: Vec<ForwardPath>,
+    /// how this host names itself (default: its full name, else its address in brackets)
+    #[argh(option, arg_name = "name", from_str_fn(hello_name))]
+    pub(crate) hello: Option<Domain>,
+    /// further tries after the first, for what may work later (default 2: 3 tries over about 20 s)
+    #[argh(option, arg_name = "n", default = "2")]
+    pub(crate) retries: usize,
+    /// give up everything after so many seconds (default: only each step has its time, as RFC 5321, 4.5.3.2 asks)
+    #[argh(option, arg_name = "seconds")]
+    pub(crate) timeout: Option<u64>,
+    /// show the conversation on standard error
+    #[argh(switch)]
+    pub(crate) transcript: bool,
+    /// the messages (default: one from standard input)
+    #[argh(positional, arg_name = "file")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Reads the command line. What argh has to say is printed here: help to standard output, errors to standard error.
+pub(crate) fn read() -> Result<Arguments, ExitCode> {
+    let words: Vec<String> = match std::env::args_os().map(|word| word.into_string()).collect() {
+        Ok(words) => words,
+        Err(word) => {
+            crate::complain(&format!("an argument is not UTF-8: {}", word.to_string_lossy()));
+            return Err(ExitCode::from(exit::USAGE));
+        }
+    };
+    let words: Vec<&str> = words.iter().map(String::as_str).skip(1).collect();
+    if words == ["--version"] {
+        let _ = writeln!(std::io::stdout(), "smtp-client {}", env!("CARGO_PKG_VERSION"));
+        return Err(ExitCode::SUCCESS);
+    }
+    Arguments::from_args(&["smtp-client"], &words).map_err(|early| match early.status {
+        Ok(()) => {
+            let _ = writeln!(std::io::stdout(), "{}", early.output.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(()) => {
+            crate::complain(&early.output.trim_end().replace('\n', "; "));
+            ExitCode::from(exit::USAGE)
+        }
+    })
+}
+
+fn default_server() -> ServerName {
+    ServerName::default()
+}
+
+fn reverse_path(text: &str) -> Result<ReversePath, String> {
+    if text.is_empty() {
+        return Ok(ReversePath::Null);
+    }
+    text.parse().map_err(|error| format!("\"{}\": {error}", text.escape_default()))
+}
+
+fn forward_path(text: &str) -> Result<ForwardPath, String> {
+    text.parse().map_err(|error| format!("\"{}\": {error}", text.escape_default()))
+}
+
+fn hello_name(text: &str) -> Result<Domain, String> {
+    let domain: Domain = text.parse().map_err(|error| format!("\"{}\": {error}", text.escape_default()))?;
+    // RFC 6531, 3.7.1.
+    if text.is_ascii() { Ok(domain) } else { Err("the name given with EHLO must be ASCII".to_owned()) }
+}

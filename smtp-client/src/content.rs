@@ -1,0 +1,318 @@
+//! The content of a message, ready to be sent as often as it takes.
+//!
+//! It is looked at once from end to end before anybody is called. What cannot travel is refused there, with a reason, and
+//! what the server will want to know (how large, 8-bit or not) is known. A message that is not a file already goes to a
+//! nameless temporary file when it is large; none is ever held in memory whole.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use smtp_proto::content::{BareCarriageReturn, ContentEncoder};
+
+use crate::header::{self, Header};
+
+/// Octets of a message that may wait in memory.
+const MEMORY_OCTETS: usize = 1 << 20;
+
+/// A message whose content is known to be fit for sending.
+#[derive(Debug)]
+pub struct Content {
+    header: Header,
+    /// The header section as it will be sent, without Bcc.
+    head: Vec<u8>,
+    body: Body,
+    octets: u64,
+    is_eight_bit: bool,
+}
+
+/// Where the octets behind the header section are.
+#[derive(Debug)]
+enum Body {
+    Memory(Vec<u8>),
+    /// From `start` to the `end` that was there when the file was looked at.
+    File {
+        file: File,
+        start: u64,
+        end: u64,
+    },
+}
+
+/// Why a message is not fit for sending.
+#[derive(Debug)]
+pub enum ContentError {
+    /// It cannot be read, or there is no room for it.
+    Io(io::Error),
+    /// It holds a CR that no LF follows.
+    BareCarriageReturn(BareCarriageReturn),
+    /// Its header section is longer than [`header::HEADER_OCTETS`], so its Bcc fields cannot be taken out.
+    HeaderTooLong,
+}
+
+impl fmt::Display for ContentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ContentError::Io(error) => error.fmt(f),
+            ContentError::BareCarriageReturn(error) => error.fmt(f),
+            ContentError::HeaderTooLong => {
+                write!(f, "the header section is longer than {} octets", header::HEADER_OCTETS)
+            }
+        }
+    }
+}
+
+impl std::error::Error for ContentError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ContentError::Io(error) => Some(error),
+            ContentError::BareCarriageReturn(error) => Some(error),
+            ContentError::HeaderTooLong => None,
+        }
+    }
+}
+
+impl From<io::Error> for ContentError {
+    fn from(error: io::Error) -> Self {
+        ContentError::Io(error)
+    }
+}
+
+impl Content {
+    /// A message in memory.
+    pub fn from_bytes(octets: Vec<u8>) -> Result<Self, ContentError> {
+        let header_end = find_header_end(&octets, true)?;
+        let body = octets.get(header_end..).unwrap_or_default().to_vec();
+        Content::examine(octets.get(..header_end).unwrap_or_default(), Body::Memory(body))
+    }
+
+    /// A message in a file. A pipe or device is read to its end first.
+    pub fn from_file(path: &Path) -> Result<Self, ContentError> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
+        }
+        if !metadata.is_file() {
+            return Content::from_reader(file);
+        }
+        Content::from_open_file(file, metadata.len())
+    }
+
+    /// A message from a stream, which is read to its end.
+    pub fn from_reader(mut input: impl Read) -> Result<Self, ContentError> {
+        let mut octets = Vec::new();
+        input.by_ref().take(MEMORY_OCTETS as u64).read_to_end(&mut octets)?;
+        if octets.len() < MEMORY_OCTETS {
+            return Content::from_bytes(octets);
+        }
+        let mut file = nameless_file()?;
+        file.write_all(&octets)?;
+        let copied = io::copy(&mut input, &mut file)?;
+        Content::from_open_file(file, octets.len() as u64 + copied)
+    }
+
+    fn from_open_file(file: File, end: u64) -> Result<Self, ContentError> {
+        let mut head = Vec::new();
+        PositionedReader { file: &file, position: 0, end }.take(header::HEADER_OCTETS as u64).read_to_end(&mut head)?;
+        let header_end = find_header_end(&head, head.len() as u64 == end)?;
+        head.truncate(header_end);
+        Content::examine(&head, Body::File { file, start: header_end as u64, end })
+    }
+
+    fn examine(section: &[u8], body: Body) -> Result<Self, ContentError> {
+        let (header, head) = Header::read(section);
+        let mut content = Content { header, head, body, octets: 0, is_eight_bit: false };
+        let mut encoder = ContentEncoder::default();
+        let mut encoded = Vec::new();
+        let mut dots = DotCount::default();
+        let mut reader = content.reader();
+        let mut buffer = vec![0; 64 * 1024];
+        let (mut octets, mut is_eight_bit) = (0_u64, false);
+        loop {
+            let count = reader.read(&mut buffer)?;
+            let piece = buffer.get(..count).unwrap_or_default();
+            if piece.is_empty() {
+                break;
+            }
+            is_eight_bit |= !piece.is_ascii();
+            encoded.clear();
+            encoder.encode(piece, &mut encoded).map_err(ContentError::BareCarriageReturn)?;
+            octets += encoded.len() as u64 - dots.count(piece);
+        }
+        encoded.clear();
+        encoder.finish(&mut encoded).map_err(ContentError::BareCarriageReturn)?;
+        octets += encoded.len() as u64 - b".\r\n".len() as u64;
+        drop(reader);
+        content.octets = octets;
+        content.is_eight_bit = is_eight_bit;
+        Ok(content)
+    }
+
+    /// What the header section says about sender and recipients.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Octets on the wire, as SIZE counts them: with CRLF, without doubled dots (RFC 1870, 3).
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// Whether it needs 8BITMIME (RFC 6152).
+    pub fn is_eight_bit(&self) -> bool {
+        self.is_eight_bit
+    }
+
+    /// The content from its beginning, with the line ends it has.
+    pub fn reader(&self) -> impl Read {
+        let body: Box<dyn Read + '_> = match &self.body {
+            Body::Memory(octets) => Box::new(octets.as_slice()),
+            Body::File { file, start, end } => Box::new(PositionedReader { file, position: *start, end: *end }),
+        };
+        self.head.as_slice().chain(body)
+    }
+}
+
+/// Counts the dots that the encoder doubles, which SIZE does not count.
+struct DotCount {
+    is_at_line_start: bool,
+}
+
+impl Default for DotCount {
+    fn default() -> Self {
+        DotCount { is_at_line_start: true }
+    }
+}
+
+impl DotCount {
+    fn count(&mut self, piece: &[u8]) -> u64 {
+        let first = u64::from(self.is_at_line_start && piece.first() == Some(&b'.'));
+        self.is_at_line_start = piece.last() == Some(&b'\n');
+        let line_feeds = memchr::memchr_iter(b'\n', piece);
+        first + line_feeds.filter(|line_feed| piece.get(line_feed + 1) == Some(&b'.')).count() as u64
+    }
+}
+
+fn find_header_end(octets: &[u8], is_whole: bool) -> Result<usize, ContentError> {
+    match header::header_end(octets) {
+        Some(end) => Ok(end),
+        None if is_whole => Ok(octets.len()),
+        None => Err(ContentError::HeaderTooLong),
+    }
+}
+
+/// Reads a part of a file without moving the file's own position, so that one open file serves every try.
+struct PositionedReader<'a> {
+    file: &'a File,
+    position: u64,
+    end: u64,
+}
+
+impl Read for PositionedReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let wanted = left.min(buffer.len());
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let count = self.file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), self.position)?;
+        if count == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file became shorter while it was being sent",
+            ));
+        }
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+/// A file that nobody else can open and that is gone when it is closed.
+fn nameless_file() -> io::Result<File> {
+    let directory = std::env::temp_dir();
+    for attempt in 0..100 {
+        let path = directory.join(format!("smtp-client-{}-{attempt}", std::process::id()));
+        match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => {
+                std::fs::remove_file(&path)?;
+                return Ok(file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name for a temporary file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(content: &Content) -> Vec<u8> {
+        let mut octets = Vec::new();
+        content.reader().read_to_end(&mut octets).unwrap();
+        octets
+    }
+
+    #[test]
+    fn size_counts_line_ends_and_no_doubled_dots() {
+        for (message, octets) in [
+            (&b""[..], 0),
+            (b"a", 3),
+            (b"a\n", 3),
+            (b"a\r\n", 3),
+            (b".\n..\n.", 3 + 4 + 3),
+            (b"A: b\n\n.x", 6 + 2 + 4),
+            (b"A: b\nBcc: c@x\n\nx\n", 6 + 2 + 3),
+        ] {
+            assert_eq!(Content::from_bytes(message.to_vec()).unwrap().octets(), octets, "{message:?}");
+        }
+    }
+
+    /// Row N017: the message is refused, not repaired.
+    #[test]
+    fn a_bare_carriage_return_is_refused() {
+        for message in [&b"a\rb\n"[..], b"a\r", b"a\r\r\n", b"A: b\n\nx\ry"] {
+            let error = Content::from_bytes(message.to_vec());
+            assert!(matches!(error, Err(ContentError::BareCarriageReturn(_))), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn memory_file_and_stream_are_the_same_message() {
+        let large = [b"Subject: x\nBcc: hidden@x\n\n".to_vec(), b".dots and \xff\n".repeat(200_000)].concat();
+        for message in [b"Subject: x\nBcc: hidden@x\n\nhello\n".to_vec(), large] {
+            let path = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(path.path(), &message).unwrap();
+            let contents = [
+                Content::from_bytes(message.clone()).unwrap(),
+                Content::from_file(path.path()).unwrap(),
+                Content::from_reader(message.as_slice()).unwrap(),
+            ];
+            let expected = String::from_utf8_lossy(&message).replace("Bcc: hidden@x\n", "");
+            for content in &contents {
+                assert_eq!(String::from_utf8_lossy(&sent(content)), expected);
+                assert_eq!(sent(content), sent(content), "it can be read again");
+                assert_eq!(content.octets(), contents[0].octets());
+                assert_eq!(content.is_eight_bit(), !message.is_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_section_without_end_is_refused() {
+        let endless = b"X: y\n".repeat(header::HEADER_OCTETS / 5 + 1);
+        assert!(matches!(Content::from_reader(endless.as_slice()), Err(ContentError::HeaderTooLong)));
+    }
+
+    #[test]
+    fn a_file_that_becomes_shorter_is_an_error() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), b"A: b\n\nhello\n").unwrap();
+        let content = Content::from_file(path.path()).unwrap();
+        File::options().write(true).open(path.path()).unwrap().set_len(8).unwrap();
+        assert!(content.reader().read_to_end(&mut Vec::new()).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! The log lines of the tools: one event, one line, and nobody outside can forge one.
+//!
+//! What a peer sends ends up in log messages. A line break in it would begin a line that looks like ours, an escape
+//! sequence would steer the terminal of whoever reads it; so everything that is not printable ASCII is escaped here, in
+//! the one place through which every line goes.
+
+use std::io::Write;
+
+/// Starts logging to standard error. `RUST_LOG` chooses the level and the modules (`debug`, `smtp_server=trace`);
+/// without it, `default_level` is used.
+pub fn start(default_level: log::LevelFilter) {
+    env_logger::Builder::new()
+        .filter_level(default_level)
+        .parse_default_env()
+        .format(|output, record| {
+            let time = output.timestamp_millis();
+            writeln!(output, "{time} {:<5} {}", record.level(), escape(&record.args().to_string()))
+        })
+        .init();
+}
+
+/// Escapes everything but printable ASCII, backslashes included, so that the escape can be told from what was there.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\\' => escaped.push_str("\\\\"),
+            ' '..='~' => escaped.push(character),
+            _ => escaped.extend(character.escape_unicode()),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_begins_a_line_or_steers_a_terminal() {
+        for hostile in ["a\r\nb", "\u{1b}[2J", "\0", "\u{85}", "\u{2028}", "\u{7f}", "\u{e9}"] {
+            let escaped = escape(hostile);
+            assert!(escaped.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{escaped}");
+        }
+        assert_eq!(escape("a\\u{a}\n"), "a\\\\u{a}\\u{a}");
+    }
+}

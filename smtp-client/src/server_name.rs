@@ -1,0 +1,116 @@
+//! Which server to call: `HOST`, `HOST:PORT`, `192.0.2.1:25`, `[2001:db8::1]:25`.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+
+/// The port of SMTP (RFC 5321, 4.5.4.2).
+const SMTP_PORT: u16 = 25;
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerName {
+    host: String,
+    port: u16,
+}
+
+/// The text is not a host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerNameError {
+    text: String,
+}
+
+impl fmt::Display for ServerNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.text.escape_default();
+        write!(f, "\"{text}\" is not a server; write HOST:PORT, 192.0.2.1:25 or [2001:db8::1]:25")
+    }
+}
+
+impl std::error::Error for ServerNameError {}
+
+impl Default for ServerName {
+    /// Where our own server listens if it is told nothing else.
+    fn default() -> Self {
+        ServerName { host: "127.0.0.1".to_owned(), port: 2525 }
+    }
+}
+
+impl ServerName {
+    /// The addresses of the host, in the order in which the system's resolver gives them.
+    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
+        if addresses.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        }
+        Ok(addresses)
+    }
+}
+
+impl FromStr for ServerName {
+    type Err = ServerNameError;
+
+    fn from_str(text: &str) -> Result<Self, ServerNameError> {
+        let error = || ServerNameError { text: text.to_owned() };
+        let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+            Some(Some((host, port))) => {
+                host.parse::<IpAddr>().map_err(|_| error())?;
+                (host, port.strip_prefix(':').or(port.is_empty().then_some("")).ok_or_else(error)?)
+            }
+            Some(None) => return Err(error()),
+            None => match text.split_once(':') {
+                Some((host, port)) if !port.contains(':') && !port.is_empty() => (host, port),
+                Some(_) => return Err(error()),
+                None => (text, ""),
+            },
+        };
+        let port = if port.is_empty() { Ok(SMTP_PORT) } else { port.parse() };
+        let is_host = |octet: u8| octet.is_ascii_graphic() && octet != b'[' && octet != b']';
+        match port {
+            Ok(port) if port > 0 && !host.is_empty() && host.bytes().all(is_host) => {
+                Ok(ServerName { host: host.to_owned(), port })
+            }
+            _ => Err(error()),
+        }
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_servers() {
+        for (text, printed) in [
+            ("mx.example.org", Some("mx.example.org:25")),
+            ("mx.example.org:587", Some("mx.example.org:587")),
+            ("127.0.0.1:2525", Some("127.0.0.1:2525")),
+            ("[::1]:2525", Some("[::1]:2525")),
+            ("[::1]", Some("[::1]:25")),
+            ("::1", None),
+            ("[::1", None),
+            ("[::1]x", None),
+            ("host:", None),
+            ("host:0", None),
+            ("host:65536", None),
+            ("host:http", None),
+            (":25", None),
+            ("", None),
+            ("a b:25", None),
+            ("a\r\nb", None),
+        ] {
+            assert_eq!(text.parse::<ServerName>().ok().map(|name| name.to_string()).as_deref(), printed, "{text:?}");
+        }
+    }
+}
