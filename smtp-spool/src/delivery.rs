@@ -29,9 +29,9 @@ impl Engine {
                 Ok(message) => {
                     claims.push(Claim::new(token, id, lane.clone(), recipients, Arc::new(message.envelope)));
                 }
-                Err(ReadError::Failed(error)) => {
+                Err(error @ ReadError::Failed(_)) => {
                     lock(&self.queue).end(token);
-                    failure = Some(StoreError::from_io(format!("reading message {id}"), error));
+                    failure = Some(StoreError::from_read(format!("reading message {id}"), error));
                 }
                 Err(error) => self.give_up(&id, &error),
             }
@@ -52,9 +52,10 @@ impl Engine {
     }
 
     pub(crate) fn content(&self, claim: &Claim) -> Result<Content, StoreError> {
-        MessageFile::open(&*self.disk, claim.id()).map(MessageFile::into_content).map_err(|error| {
-            StoreError::from_io(format!("reading message {}", claim.id()), std::io::Error::other(error))
-        })
+        let message = MessageFile::open(&*self.disk, claim.id());
+        message
+            .map(MessageFile::into_content)
+            .map_err(|error| StoreError::from_read(format!("reading message {}", claim.id()), error))
     }
 
     pub(crate) fn record(&self, claim: &Claim, number: usize, outcome: &Outcome) -> Result<Settled, StoreError> {

@@ -43,6 +43,14 @@ impl StoreError {
         }
     }
 
+    /// Sorts an error of reading: what cannot be read is not available.
+    pub(crate) fn from_read(doing: impl Into<String>, error: ReadError) -> Self {
+        match error {
+            ReadError::Failed(source) => StoreError::from_io(doing, source),
+            error => StoreError::from_io(doing, io::Error::other(error)),
+        }
+    }
+
     /// Whether the shortage is one of room (452 4.3.1), not a failure (451 4.3.0).
     pub fn is_full(&self) -> bool {
         matches!(self, StoreError::Full { .. })

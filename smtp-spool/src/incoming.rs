@@ -100,9 +100,7 @@ impl SpoolIncoming {
     /// The name was taken: the same message was committed before, and that counts, if it is whole.
     fn confirm(&self, id: &MessageId) -> Result<(), StoreError> {
         let confirmed = MessageFile::open(&*self.engine.disk, id).and_then(|message| message.verify());
-        confirmed.map_err(|error| {
-            StoreError::from_io(format!("committing message {id} for the second time"), io::Error::other(error))
-        })
+        confirmed.map_err(|error| StoreError::from_read(format!("committing message {id} for the second time"), error))
     }
 }
 

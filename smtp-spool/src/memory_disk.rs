@@ -70,7 +70,18 @@ impl MemoryDisk {
         self.medium().power_ends_at = Some(operation);
     }
 
-    /// Every disk that may be found when the power is back, at most `limit` of them, evenly chosen if there are more.
+    /// Gives the power back without a loss, as if only the process had been killed.
+    pub fn restore_power(&self) {
+        self.medium().power_ends_at = None;
+    }
+
+    /// Another disk that holds the same, with a log of its own and without faults.
+    pub fn duplicate(&self) -> MemoryDisk {
+        MemoryDisk::of(self.medium().duplicate())
+    }
+
+    /// Every disk that may be found when the power is back, at most `limit` of them: all, if there
+    /// are not more.
     pub fn survivors(&self, limit: usize) -> Vec<MemoryDisk> {
         power_cut::survivors(&self.medium(), limit).into_iter().map(MemoryDisk::of).collect()
     }

@@ -70,9 +70,7 @@ pub(crate) fn recover(disk: &dyn Disk) -> Result<Recovered, RecoveryError> {
     }
     let messages: HashSet<_> = list(disk, Folder::New)?.into_iter().collect();
     for name in list(disk, Folder::State)? {
-        if !messages.contains(&name) {
-            recovered.orphan(disk, &name);
-        }
+        recovered.record(disk, &name, messages.contains(&name));
     }
     // Also what a killed process renamed and did not live to sync: from here on it counts.
     durable::sync_folders(disk, &Folder::ALL)
@@ -142,12 +140,13 @@ impl Recovered {
         }
     }
 
-    /// Looks at an entry of `state/` without a message.
-    fn orphan(&mut self, disk: &dyn Disk, name: &OsStr) {
+    /// Looks at one entry of `state/`.
+    fn record(&mut self, disk: &dyn Disk, name: &OsStr, has_message: bool) {
         let entry = Folder::State.entry(name);
         match id(name) {
-            Some(_) => self.remove(disk, &entry),
             None => self.leave(&entry, "the name is not a message id"),
+            Some(_) if has_message => {}
+            Some(_) => self.remove(disk, &entry),
         }
     }
 

@@ -178,3 +178,6 @@ fn for_each_line(file: &dyn DiskFile, mut take: impl FnMut(&[u8])) -> io::Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

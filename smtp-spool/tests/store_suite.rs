@@ -1,14 +1,16 @@
 //! What every engine behind `Store` promises, tested on each of them.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
+
 mod support;
 
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-use smtp_spool::disk::{Disk as _, Folder};
+use smtp_spool::disk::Folder;
 use smtp_spool::{
-    Claim, Due, IdSource, Incoming as _, Lane, MessageState, OpenError, Options, Outcome, ReadError, Settled,
-    Settlement, Spool, Status, Store as _, StoreError, WorkerId,
+    Claim, Due, IdSource, Lane, MessageState, OpenError, Options, Outcome, ReadError, Settled, Settlement, Spool,
+    Status, Store as _, StoreError, WorkerId,
 };
 use support::*;
 

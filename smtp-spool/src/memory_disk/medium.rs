@@ -183,6 +183,11 @@ impl Medium {
         self.folders.get(&folder).map(|folder| folder.names.keys().cloned().collect()).unwrap_or_default()
     }
 
+    pub(super) fn duplicate(&self) -> Medium {
+        let (files, folders) = (self.files.clone(), self.folders.clone());
+        Medium { files, folders, free_space: self.free_space, ..Medium::default() }
+    }
+
     /// Takes over a folder as it was found.
     pub(super) fn adopt(&mut self, folder: Folder, names: BTreeMap<OsString, usize>) {
         self.folders.insert(folder, MediumFolder { durable: names.clone(), names, pending: Vec::new() });

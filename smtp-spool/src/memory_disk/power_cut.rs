@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::medium::{Medium, MediumFile, apply};
 
-/// The disks that may be found, at most `limit`, evenly chosen.
+/// The disks that may be found, at most `limit`.
 pub(super) fn survivors(medium: &Medium, limit: usize) -> Vec<Medium> {
     let choices = choices(medium);
     let total = choices.iter().try_fold(1_u128, |total, choice| total.checked_mul(u128::from(*choice)));
@@ -17,9 +17,13 @@ pub(super) fn survivors(medium: &Medium, limit: usize) -> Vec<Medium> {
     (0..wanted).map(|turn| survivor(medium, &choices, spread(turn, total, wanted))).collect()
 }
 
-/// From the first to the last of `total`, in `wanted` steps.
+/// The first, the last, and others all over the range: steps of a prime number leave no choice untried for long.
 fn spread(turn: u128, total: u128, wanted: u128) -> u128 {
-    if wanted == total { turn } else { turn * ((total - 1) / (wanted - 1).max(1)) }
+    match turn {
+        _ if wanted == total => turn,
+        _ if turn + 1 == wanted => total - 1,
+        _ => turn * 1_000_000_007 % total,
+    }
 }
 
 /// How many ways each unsynced thing can go: first all names, then all files.

@@ -1,6 +1,7 @@
 //! What the tests share: a message, and the two engines that every promise is tested on.
 
 #![allow(dead_code)] // each test binary uses a part of it
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;

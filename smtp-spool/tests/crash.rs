@@ -1,0 +1,324 @@
+//! A disk that fails or loses power at every single operation, and what must hold afterwards.
+//!
+//! One scenario is run over and over: once undisturbed, to count its operations; then with a power cut before each of
+//! them, and for each cut on every disk that may be found afterwards; then with each of them going wrong. The history
+//! notes what the caller was told. What must hold:
+//!
+//! * acknowledged: present, whole;
+//! * refused: absent; after a crash at most a duplicate, whole;
+//! * nothing else is there, nothing partial, nothing in `tmp/` after recovery, and nothing in `corrupt/`: cuts and
+//!   failures never make a file that does not prove itself.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, LazyLock};
+
+use smtp_spool::disk::{Disk as _, Folder};
+use smtp_spool::{
+    Due, Fault, Lane, MemoryDisk, Options, Outcome, Reader, Settled, Settlement, Spool, Status, Store as _, StoreError,
+    WorkerId,
+};
+use support::*;
+
+/// Disks that are looked at after a power cut during healthy work: usually all there can be.
+const SURVIVORS: usize = 64;
+
+/// Disks that are looked at after a failure, when much more is uncertain and each failure is tried in several ways.
+const SURVIVORS_OF_FAILURE: usize = 8;
+
+/// What the caller of the scenario was told.
+#[derive(Default)]
+struct History {
+    stored: BTreeSet<&'static str>,
+    refused: BTreeSet<&'static str>,
+    errors: Vec<StoreError>,
+    /// Removal was asked for, so the message may be absent or present.
+    removing: BTreeSet<&'static str>,
+    /// Delivery of these recipients of `queued` is on disk.
+    delivered: BTreeSet<usize>,
+}
+
+/// What each message of the scenario holds. `large` is just longer than what waits in memory.
+fn body(name: &str) -> &'static [u8] {
+    static LARGE: LazyLock<Vec<u8>> = LazyLock::new(|| octets(66_000));
+    match name {
+        "small" => b"Subject: small\r\n\r\nfew words\r\n",
+        "large" => &LARGE,
+        _ => b"Subject: queued\r\n\r\nto be delivered\r\n",
+    }
+}
+
+fn worker() -> WorkerId {
+    WorkerId("worker".to_owned())
+}
+
+fn open(disk: &MemoryDisk) -> Option<Spool> {
+    Spool::open_on(Arc::new(disk.clone()), Options::default()).ok().map(|(spool, _)| spool)
+}
+
+/// Three messages come in, one comes twice, one is removed, one is delivered in two attempts.
+fn scenario(spool: &Spool) -> History {
+    let mut history = History::default();
+    for (name, due) in [("small", Due::Kept), ("large", Due::Kept), ("queued", Due::At(0)), ("large", Due::Kept)] {
+        match put(spool, name, body(name), due) {
+            Ok(()) => {
+                history.refused.remove(name);
+                history.stored.insert(name);
+            }
+            Err(error) => {
+                // A repetition that fails takes nothing back.
+                if !history.stored.contains(name) {
+                    history.refused.insert(name);
+                }
+                history.errors.push(error);
+            }
+        }
+    }
+    history.removing.insert("small");
+    let _ = spool.remove(&id("small"));
+    deliver(spool, 0, Settlement::RetryAt(10), 0, &mut history);
+    deliver(spool, 1, Settlement::Done, 10, &mut history);
+    history
+}
+
+/// One recipient is delivered to, then the claim is settled.
+fn deliver(spool: &Spool, recipient: usize, settlement: Settlement, now: i64, history: &mut History) {
+    for claim in spool.claim(&worker(), &Lane::unrouted(), 9, now).unwrap_or_default() {
+        let outcome = Outcome::Delivered("250 2.0.0 taken".to_owned());
+        if matches!(spool.record(&claim, recipient, &outcome), Ok(Settled::Ok)) {
+            history.delivered.insert(recipient);
+        }
+        if recipient == 1 {
+            history.removing.insert("queued");
+        }
+        let _ = spool.settle(claim, settlement);
+    }
+}
+
+/// Opens what is found on a disk and checks that it is what history allows.
+fn check(disk: &MemoryDisk, history: &History, is_after_crash: bool, context: &str) {
+    let (spool, report) = Spool::open_on(Arc::new(disk.clone()), Options::default()).unwrap();
+    assert!(report.corrupt.is_empty() && report.left.is_empty(), "{context}: {report:?}");
+    assert!(disk.list(Folder::Temporary).unwrap().is_empty(), "{context}");
+    let reader = Reader::on(Arc::new(disk.clone()));
+    let mut found = BTreeSet::new();
+    for (id, summary) in reader.list().unwrap() {
+        let summary = summary.unwrap_or_else(|error| panic!("{context}: {id}: {error}"));
+        assert!(content(&reader, id.as_str()) == body(id.as_str()), "{context}: {id} is not whole");
+        assert_eq!(summary.envelope, usual_envelope(), "{context}");
+        let delivered = summary.recipients.iter().map(|recipient| recipient.status == Status::Delivered);
+        for (number, is_delivered) in delivered.enumerate() {
+            assert!(is_delivered || !history.delivered.contains(&number), "{context}: {number} would get it again");
+        }
+        found.insert(id.to_string());
+    }
+    for name in ["small", "large", "queued"] {
+        let is_found = found.remove(name);
+        let must_be = history.stored.contains(name) && !history.removing.contains(name);
+        let may_not_be = history.refused.contains(name) && !is_after_crash;
+        assert!(is_found || !must_be, "{context}: {name} is lost");
+        assert!(!is_found || !may_not_be, "{context}: {name} was refused and is there");
+    }
+    assert!(found.is_empty(), "{context}: invented {found:?}");
+    drop(spool);
+}
+
+/// Runs the scenario on a disk that was prepared.
+fn run(disk: &MemoryDisk) -> History {
+    open(disk).map(|spool| scenario(&spool)).unwrap_or_default()
+}
+
+fn count_operations() -> usize {
+    let disk = MemoryDisk::new();
+    let history = run(&disk);
+    let count = disk.operations().len();
+    assert_eq!((history.stored.len(), history.delivered.len()), (3, 2));
+    check(&disk, &history, false, "undisturbed");
+    count
+}
+
+#[test]
+fn the_order_is_sync_file_then_rename_then_sync_folder() {
+    let disk = MemoryDisk::new();
+    let spool = open(&disk).unwrap();
+    for (length, writes) in [(10, 1), (200_000, 4)] {
+        let before = disk.operations().len();
+        let name = format!("m{length}");
+        put(&spool, &name, &octets(length), Due::Kept).unwrap();
+        let operations = disk.operations().split_off(before);
+        let file = operations[0].strip_prefix("create ").unwrap().to_owned();
+        assert!(file.starts_with("tmp/"));
+        let mut expected = vec![format!("create {file}")];
+        expected.extend(std::iter::repeat_n(format!("write {file}"), writes));
+        expected.push(format!("sync {file}"));
+        expected.push("open new".to_owned());
+        expected.push(format!("rename {file} new/{name}"));
+        expected.push("sync new".to_owned());
+        assert_eq!(operations, expected);
+    }
+}
+
+#[test]
+fn power_cut_before_every_operation() {
+    for cut in 0..=count_operations() {
+        let disk = MemoryDisk::new();
+        disk.cut_power_at(cut);
+        let history = run(&disk);
+        for (number, survivor) in disk.survivors(SURVIVORS).iter().enumerate() {
+            check(survivor, &history, true, &format!("cut at {cut}, survivor {number}"));
+        }
+    }
+}
+
+/// A kill of the process, not of the machine: everything that was done is seen, synced or not.
+#[test]
+fn process_killed_before_every_operation() {
+    for cut in 0..=count_operations() {
+        let disk = MemoryDisk::new();
+        disk.cut_power_at(cut);
+        let history = run(&disk);
+        disk.restore_power();
+        check(&disk, &history, true, &format!("kill at {cut}"));
+        // What recovery has looked at must be durable from then on, or two starts would tell two stories.
+        let found = ids(&Reader::on(Arc::new(disk.clone())));
+        for survivor in disk.survivors(SURVIVORS) {
+            assert_eq!(ids(&Reader::on(Arc::new(survivor))), found, "kill at {cut}, then a power cut");
+        }
+    }
+}
+
+#[test]
+fn power_cut_before_every_operation_of_recovery() {
+    for cut in 0..=count_operations() {
+        let disk = MemoryDisk::new();
+        disk.cut_power_at(cut);
+        let history = run(&disk);
+        for (number, survivor) in disk.survivors(4).into_iter().enumerate() {
+            let operations = {
+                let trial = survivor.duplicate();
+                open(&trial).unwrap();
+                trial.operations().len()
+            };
+            for second_cut in 0..=operations {
+                let again = survivor.duplicate();
+                again.cut_power_at(second_cut);
+                let _ = open(&again);
+                for found in again.survivors(4) {
+                    check(&found, &history, true, &format!("cut at {cut}, survivor {number}, cut at {second_cut}"));
+                }
+            }
+        }
+    }
+}
+
+/// Which operations belong to the scenario and not to the opening, where an error ends the program.
+fn operations_of_scenario() -> std::ops::Range<usize> {
+    let disk = MemoryDisk::new();
+    open(&disk).unwrap();
+    disk.operations().len()..count_operations()
+}
+
+#[test]
+fn every_operation_fails_once() {
+    let faults = [
+        Fault::Error(io::ErrorKind::StorageFull),
+        Fault::Error(io::ErrorKind::QuotaExceeded),
+        Fault::Error(io::ErrorKind::Other),
+        Fault::ErrorAfterEffect(io::ErrorKind::StorageFull),
+        Fault::ErrorAfterEffect(io::ErrorKind::Other),
+    ];
+    for number in operations_of_scenario() {
+        for fault in faults {
+            let disk = MemoryDisk::new();
+            let spool = open(&disk).unwrap();
+            disk.fail_at(number, fault);
+            let history = scenario(&spool);
+            let context = format!("{fault:?} at {number}: {}", disk.operations()[number]);
+            assert!(history.errors.len() <= 1, "{context}");
+            for error in &history.errors {
+                let is_space = !matches!(
+                    fault,
+                    Fault::Error(io::ErrorKind::Other) | Fault::ErrorAfterEffect(io::ErrorKind::Other)
+                );
+                assert_eq!(error.is_full(), is_space, "{context}: {error}");
+            }
+            // It recovers by itself.
+            put(&spool, "afterwards", b"", Due::Kept).unwrap_or_else(|error| panic!("{context}: {error}"));
+            spool.remove(&id("afterwards")).unwrap();
+            for survivor in disk.survivors(SURVIVORS_OF_FAILURE) {
+                check(&survivor, &history, true, &format!("{context}, then a power cut"));
+            }
+            drop(spool);
+            check(&disk, &history, false, &context);
+        }
+    }
+}
+
+#[test]
+fn short_writes_change_nothing() {
+    let disk = MemoryDisk::new();
+    let spool = open(&disk).unwrap();
+    (0..10_000).for_each(|number| disk.fail_at(number, Fault::ShortWrite));
+    let history = scenario(&spool);
+    assert_eq!((history.stored.len(), history.delivered.len()), (3, 2));
+    drop(spool);
+    check(&disk, &history, false, "short writes");
+}
+
+/// From some operation on nothing works any more, not even removal: what was refused may lie there, but this process
+/// neither delivers it nor takes it for stored.
+#[test]
+fn every_operation_fails_from_some_point_on() {
+    for number in operations_of_scenario() {
+        let disk = MemoryDisk::new();
+        let spool = open(&disk).unwrap();
+        disk.fail_from(number, io::ErrorKind::Other);
+        let history = scenario(&spool);
+        disk.mend();
+        let claims = spool.claim(&worker(), &Lane::unrouted(), 9, 1_000).unwrap();
+        for claim in claims {
+            assert!(history.stored.contains(claim.id().as_str()), "broken from {number}: {}", claim.id());
+        }
+        for name in &history.refused {
+            let is_there = ids(&Reader::on(Arc::new(disk.clone()))).iter().any(|other| other == name);
+            if is_there {
+                assert!(put(&spool, name, body(name), Due::Kept).is_err(), "broken from {number}: {name}");
+            }
+        }
+        for survivor in disk.survivors(SURVIVORS_OF_FAILURE) {
+            check(&survivor, &history, true, &format!("broken from {number}"));
+        }
+    }
+}
+
+/// An error of reading during recovery is not corruption: nothing is moved, and the next start finds everything.
+#[test]
+fn every_operation_of_recovery_fails_once() {
+    let disk = MemoryDisk::new();
+    let spool = open(&disk).unwrap();
+    for (name, due) in [("small", Due::Kept), ("large", Due::Kept), ("queued", Due::At(0))] {
+        put(&spool, name, body(name), due).unwrap();
+    }
+    let mut history = History { stored: BTreeSet::from(["small", "large", "queued"]), ..History::default() };
+    deliver(&spool, 0, Settlement::RetryAt(10), 0, &mut history);
+    drop(spool);
+    let operations = {
+        let trial = disk.duplicate();
+        open(&trial).unwrap();
+        trial.operations().len()
+    };
+    for number in 0..operations {
+        let again = disk.duplicate();
+        again.fail_at(number, Fault::Error(io::ErrorKind::Other));
+        if let Some(spool) = open(&again) {
+            let claims = spool.claim(&worker(), &Lane::unrouted(), 9, 1_000).unwrap();
+            assert!(claims.iter().all(|claim| claim.recipients() == [1]), "{}", again.operations()[number]);
+        }
+        again.mend();
+        check(&again, &history, false, &format!("recovery fails at {number}"));
+    }
+}
