@@ -1,0 +1,52 @@
+//! `check`: every file is read whole and compared with its checksum.
+
+use std::io::Write;
+use std::path::Path;
+
+use argh::FromArgs;
+use smtp_spool::disk::Folder;
+use smtp_spool::{ReadError, Reader};
+
+use crate::failure::Failure;
+
+/// Read every message whole and compare its checksum. Prints a line for each bad file.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "check")]
+pub(crate) struct Check {}
+
+impl Check {
+    pub(crate) fn run(&self, spool: &Path, output: &mut dyn Write) -> Result<(), Failure> {
+        let reader = Reader::open(spool)?;
+        let unreadable = |error| Failure::input_output(format!("listing the spool: {error}"));
+        let (mut whole, mut corrupt, mut failed) = (0, 0, 0);
+        for (id, _) in reader.list().map_err(unreadable)? {
+            let error = match reader.verify(&id) {
+                Ok(()) => {
+                    whole += 1;
+                    continue;
+                }
+                Err(ReadError::Missing) => continue,
+                Err(error) => error,
+            };
+            match error {
+                ReadError::Failed(_) => failed += 1,
+                _ => corrupt += 1,
+            }
+            writeln!(output, "new/{id}: {error}").map_err(Failure::output)?;
+        }
+        let strangers = reader.strangers().map_err(unreadable)?;
+        for entry in strangers.iter().filter(|entry| entry.folder == Folder::New) {
+            corrupt += 1;
+            writeln!(output, "{entry}: the name is not a message id").map_err(Failure::output)?;
+        }
+        let set_aside = strangers.iter().filter(|entry| entry.folder == Folder::Corrupt).count();
+        writeln!(output, "{whole} whole, {corrupt} bad, {failed} unreadable; {set_aside} files set aside in corrupt")
+            .and_then(|()| output.flush())
+            .map_err(Failure::output)?;
+        match (corrupt, failed) {
+            (0, 0) => Ok(()),
+            (0, _) => Err(Failure::input_output("some files cannot be read")),
+            _ => Err(Failure::corrupt("some files are bad; the next start of the owner moves them to corrupt")),
+        }
+    }
+}

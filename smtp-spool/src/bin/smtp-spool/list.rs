@@ -1,0 +1,135 @@
+//! `list`: what lies in the spool, a line for each message, or JSON.
+
+use std::io::Write;
+use std::path::Path;
+
+use argh::FromArgs;
+use smtp_proto::date::Timestamp;
+use smtp_spool::{MessageId, MessageState, ReadError, Reader, RecipientState, Status, Summary};
+
+use crate::failure::Failure;
+use crate::json::{Array, Text};
+use crate::printable::Printable;
+
+/// List the messages, the oldest first.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "list")]
+pub(crate) struct List {
+    /// write a JSON array, one object a line
+    #[argh(switch)]
+    json: bool,
+}
+
+impl List {
+    pub(crate) fn run(&self, spool: &Path, output: &mut dyn Write) -> Result<(), Failure> {
+        let reader = Reader::open(spool)?;
+        let messages = reader.list().map_err(|error| Failure::input_output(format!("listing the spool: {error}")))?;
+        // A message that has vanished since the folder was read is no part of the list.
+        let messages = messages.filter(|(_, summary)| !matches!(summary, Err(ReadError::Missing)));
+        if self.json { write_json(messages, output) } else { write_lines(messages, output) }.map_err(Failure::output)
+    }
+}
+
+type Message = (MessageId, Result<Summary, ReadError>);
+
+fn write_lines(messages: impl Iterator<Item = Message>, output: &mut dyn Write) -> std::io::Result<()> {
+    for (id, summary) in messages {
+        match summary {
+            Ok(summary) => write_line(&summary, output)?,
+            Err(error) => writeln!(output, "{id}  {error}")?,
+        }
+    }
+    Ok(())
+}
+
+fn write_line(summary: &Summary, output: &mut dyn Write) -> std::io::Result<()> {
+    let Summary { id, size, envelope, .. } = summary;
+    let (state, date) = (name(summary.state()), date(envelope.received_at_unix_seconds));
+    write!(output, "{id}  {state:8}  {size:>9}  {date}  {} ->", Printable(&envelope.reverse_path.to_string()))?;
+    for recipient in &envelope.recipients {
+        write!(output, " {}", Printable(&recipient.forward_path.to_string()))?;
+    }
+    writeln!(output)?;
+    for (recipient, state) in envelope.recipients.iter().zip(&summary.recipients) {
+        let RecipientState { lane, remark, .. } = state;
+        let forward_path = recipient.forward_path.to_string();
+        let when = due(state.status).map(|at| format!(" {}", self::date(at))).unwrap_or_default();
+        write!(
+            output,
+            "    {}  {}{when}  {}",
+            Printable(&forward_path),
+            status(state.status),
+            Printable(lane.as_str())
+        )?;
+        writeln!(output, "  {}", Printable(remark))?;
+    }
+    Ok(())
+}
+
+fn write_json(messages: impl Iterator<Item = Message>, output: &mut dyn Write) -> std::io::Result<()> {
+    write!(output, "[")?;
+    for (place, (id, summary)) in messages.enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        let object = match summary {
+            Ok(summary) => object(&summary),
+            Err(error) => {
+                format!(r#"{{"id":{},"state":"unreadable","reason":{}}}"#, Text(id.as_str()), Text(&error.to_string()))
+            }
+        };
+        write!(output, "{comma}\n{object}")?;
+    }
+    writeln!(output, "\n]")
+}
+
+fn object(summary: &Summary) -> String {
+    let Summary { id, size, envelope, .. } = summary;
+    let recipients = envelope.recipients.iter().enumerate().map(|(number, recipient)| {
+        let to = recipient.forward_path.to_string();
+        let state = summary.recipients.get(number).map(state_members).unwrap_or_default();
+        format!(r#"{{"to":{}{state}}}"#, Text(&to))
+    });
+    format!(
+        r#"{{"id":{},"state":{},"size_bytes":{size},"received_at_unix_seconds":{},"from":{},"recipients":{}}}"#,
+        Text(id.as_str()),
+        Text(name(summary.state())),
+        envelope.received_at_unix_seconds,
+        Text(&envelope.reverse_path.to_string()),
+        Array(recipients.collect()),
+    )
+}
+
+/// The members that tell where a recipient stands, each with a comma before it.
+fn state_members(state: &RecipientState) -> String {
+    let due = due(state.status).map(|at| format!(r#","due_unix_seconds":{at}"#)).unwrap_or_default();
+    let (lane, remark) = (Text(state.lane.as_str()), Text(&state.remark));
+    format!(r#","status":{}{due},"lane":{lane},"remark":{remark}"#, Text(status(state.status)))
+}
+
+fn name(state: MessageState) -> &'static str {
+    match state {
+        MessageState::Kept => "kept",
+        MessageState::Queued => "queued",
+        MessageState::Held => "held",
+        MessageState::Finished => "finished",
+    }
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Due(_) => "due",
+        Status::Held => "held",
+        Status::Delivered => "delivered",
+        Status::Failed => "failed",
+    }
+}
+
+fn due(status: Status) -> Option<i64> {
+    match status {
+        Status::Due(at) => Some(at),
+        Status::Held | Status::Delivered | Status::Failed => None,
+    }
+}
+
+fn date(unix_seconds: i64) -> Timestamp {
+    Timestamp { unix_seconds, offset_minutes: 0 }
+}

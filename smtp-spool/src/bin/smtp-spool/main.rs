@@ -1,0 +1,101 @@
+//! `smtp-spool`: look into a spool directory, take messages out of it, check it.
+//!
+//! Everything but `remove` reads without a lock and may be used while a server is at work on the spool.
+
+mod check;
+mod export;
+mod failure;
+mod json;
+mod list;
+mod printable;
+mod remove;
+mod show;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use failure::Failure;
+use printable::Printable;
+
+/// Look into a spool directory, take messages out of it, check it.
+#[derive(FromArgs)]
+#[argh(
+    note = "All but remove may be used while the server runs.",
+    error_code(64, "The command line is wrong."),
+    error_code(65, "A stored file is corrupt."),
+    error_code(66, "There is no such spool or message."),
+    error_code(73, "An exported file cannot be made, since another one has its name."),
+    error_code(74, "Reading or writing failed."),
+    error_code(75, "The spool is in use by its owner; try again when that has stopped.")
+)]
+struct Arguments {
+    /// the spool directory (default: ./spool)
+    #[argh(option, arg_name = "DIR", default = "PathBuf::from(\"./spool\")")]
+    spool: PathBuf,
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    List(list::List),
+    Show(show::Show),
+    Export(export::Export),
+    Remove(remove::Remove),
+    Check(check::Check),
+}
+
+fn main() -> ExitCode {
+    start_log();
+    let result = parse().and_then(|arguments| {
+        let mut output = io::BufWriter::new(io::stdout().lock());
+        run(&arguments, &mut output)?;
+        output.flush().map_err(Failure::output)
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody is left to tell if this cannot be written either.
+            let _ = io::stderr().write_all(failure.text.as_bytes());
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Reads the command line. Help is written to standard output at once.
+fn parse() -> Result<Arguments, Failure> {
+    let texts = std::env::args_os().skip(1).map(|text| text.into_string());
+    let texts: Vec<_> = texts
+        .collect::<Result<_, _>>()
+        .map_err(|text| Failure::usage(format!("the argument {text:?} is not in UTF-8")))?;
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    Arguments::from_args(&["smtp-spool"], &texts).map_err(|exit| match exit.status {
+        Ok(()) => match writeln!(io::stdout(), "{}", exit.output.trim_end()) {
+            Ok(()) => Failure::silent(0),
+            Err(error) => Failure::output(error),
+        },
+        Err(()) => Failure::usage(format!("{}; see smtp-spool --help", Printable(exit.output.trim_end()))),
+    })
+}
+
+fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::List(list) => list.run(&arguments.spool, output),
+        Command::Show(show) => show.run(&arguments.spool, output),
+        Command::Export(export) => export.run(&arguments.spool, output),
+        Command::Remove(remove) => remove.run(&arguments.spool, output),
+        Command::Check(check) => check.run(&arguments.spool, output),
+    }
+}
+
+/// Warnings of the library go to standard error, one line each whatever they hold.
+fn start_log() {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Warn)
+        .format(|line, record| writeln!(line, "smtp-spool: {}", Printable(&record.args().to_string())))
+        .init();
+}

@@ -1,0 +1,38 @@
+//! Text from disk on its way to a terminal: nothing in it may steer the terminal or feign a line.
+
+use std::fmt;
+
+/// Prints a text with its control characters and marks of writing direction as `\u{..}`.
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
+
+/// Whether a character does something instead of showing something: control characters, marks that reverse the order of
+/// what is shown, and the line separators of Unicode.
+pub(crate) fn is_steering(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|character| match is_steering(character) {
+            true => write!(f, "{}", character.escape_unicode()),
+            false => write!(f, "{character}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_letters_and_hides_commands() {
+        for (text, shown) in [
+            ("<müller@example.org>", "<müller@example.org>"),
+            ("a\u{1b}[2J\r\nb", "a\\u{1b}[2J\\u{d}\\u{a}b"),
+            ("\u{9b}31m\u{202e}\u{2028}", "\\u{9b}31m\\u{202e}\\u{2028}"),
+        ] {
+            assert_eq!(Printable(text).to_string(), shown);
+        }
+    }
+}

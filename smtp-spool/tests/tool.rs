@@ -1,0 +1,200 @@
+//! The `smtp-spool` program from outside: its output, its exit codes, and what it does beside a running owner.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
+
+mod support;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use smtp_spool::{Due, Lane, Options, Outcome, Settlement, Spool, Store as _, WorkerId};
+use support::*;
+
+struct Place {
+    parent: tempfile::TempDir,
+    spool: Option<Spool>,
+}
+
+impl Place {
+    /// A spool with three kept messages, owned.
+    fn new() -> Self {
+        let parent = tempfile::tempdir().unwrap();
+        let (spool, _) = Spool::open(parent.path().join("spool"), Options::default()).unwrap();
+        for (name, length) in [("a", 0), ("b", 10), ("c", 200_000)] {
+            put(&spool, name, &octets(length), Due::Kept).unwrap();
+        }
+        Place { parent, spool: Some(spool) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.parent.path().join(name)
+    }
+
+    fn damage(&self, name: &str) {
+        let path = self.path("spool/new").join(name);
+        let mut octets = std::fs::read(&path).unwrap();
+        octets[20] ^= 1;
+        std::fs::write(&path, octets).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let spool = self.path("spool");
+        let arguments = [&["--spool", spool.to_str().unwrap()], arguments].concat();
+        let output = tool(self.parent.path(), &arguments);
+        let text = |octets| String::from_utf8(octets).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+}
+
+fn tool(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_smtp-spool")).args(arguments).current_dir(directory).output().unwrap()
+}
+
+#[test]
+fn list_beside_the_owner() {
+    let place = Place::new();
+    let (code, text, _) = place.run(&["list"]);
+    assert_eq!(code, 0);
+    assert_eq!(
+        text.lines().nth(1).unwrap(),
+        "b  kept             10  Sun, 23 Nov 2025 06:40:00 +0000  <alice@example.org> -> <bob@example.net> \
+         <carol@example.com>"
+    );
+    assert_eq!(text.lines().count(), 3);
+    place.damage("b");
+    std::fs::write(place.path("spool/new/d"), b"no message").unwrap();
+    let (code, text, _) = place.run(&["list", "--json"]);
+    assert_eq!(code, 0);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!((lines[0], lines[5]), ("[", "]"));
+    assert_eq!(
+        lines[1],
+        r#"{"id":"a","state":"kept","size_bytes":0,"received_at_unix_seconds":1763880000,"from":"<alice@example.org>","recipients":[{"to":"<bob@example.net>"},{"to":"<carol@example.com>"}]}"#.to_owned() + ","
+    );
+    assert_eq!(lines[4], r#"{"id":"d","state":"unreadable","reason":"the file is corrupt: it is too short"}"#);
+}
+
+#[test]
+fn list_tells_where_each_recipient_of_a_queued_message_stands() {
+    let place = Place::new();
+    let spool = place.spool.as_ref().unwrap();
+    put(spool, "q", b"", Due::At(0)).unwrap();
+    let claim = spool.claim(&WorkerId("w".to_owned()), &Lane::unrouted(), 1, 0).unwrap().remove(0);
+    let _ = spool.record(&claim, 0, &Outcome::Delivered("250 \"ok\" \u{202e}\u{1b}[2J".to_owned())).unwrap();
+    let _ = spool.settle(claim, Settlement::RetryAt(60)).unwrap();
+    let (_, text, _) = place.run(&["list"]);
+    let lines: Vec<_> = text.lines().skip(3).collect();
+    assert_eq!(lines[1], "    <bob@example.net>  delivered  unrouted  250 \"ok\" \\u{202e}?[2J");
+    assert_eq!(lines[2], "    <carol@example.com>  due Thu, 1 Jan 1970 00:01:00 +0000  unrouted  ");
+    let (_, text, _) = place.run(&["list", "--json"]);
+    assert!(
+        text.contains(
+            r#"{"to":"<bob@example.net>","status":"delivered","lane":"unrouted","remark":"250 \"ok\" \u202e?[2J"},"#
+        ) && text.contains(r#""status":"due","due_unix_seconds":60,"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn show_is_octet_for_octet() {
+    let place = Place::new();
+    let spool = place.path("spool");
+    for (name, length) in [("a", 0), ("b", 10), ("c", 200_000)] {
+        let output = tool(place.parent.path(), &["--spool", spool.to_str().unwrap(), "show", name]);
+        assert!(output.status.success() && output.stdout == octets(length), "{name}");
+    }
+    // ./spool is the default.
+    assert_eq!(tool(place.parent.path(), &["show", "b"]).stdout, octets(10));
+    place.damage("b");
+    let (code, text, error) = place.run(&["show", "b"]);
+    assert_eq!((code, text.as_str()), (65, ""));
+    assert_eq!(error, "smtp-spool: b: the file is corrupt: the checksum differs\n");
+    assert_eq!(place.run(&["show", "z"]).0, 66);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let place = Place::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-spool"));
+    command.args(["show", "c"]).current_dir(place.parent.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn export_writes_whole_files_and_replaces_none() {
+    let place = Place::new();
+    let target = place.path("exported");
+    let target_text = target.to_str().unwrap().to_owned();
+    for _ in 0..2 {
+        let (code, text, error) = place.run(&["export", &target_text]);
+        assert_eq!((code, error.as_str()), (0, ""));
+        assert!(text.starts_with("3 messages in "), "{text}");
+    }
+    for (name, length) in [("a.eml", 0), ("b.eml", 10), ("c.eml", 200_000)] {
+        assert!(std::fs::read(target.join(name)).unwrap() == octets(length), "{name}");
+    }
+    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 3, "nothing but the messages");
+    std::fs::write(target.join("b.eml"), b"mine").unwrap();
+    place.damage("c");
+    let (code, text, error) = place.run(&["export", &target_text]);
+    assert_eq!((code, error.lines().count()), (65, 2), "{error}");
+    assert!(text.starts_with("1 messages in "), "{text}");
+    assert_eq!(std::fs::read(target.join("b.eml")).unwrap(), b"mine");
+    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 3);
+    assert_eq!(place.run(&["export", place.path("no/such").to_str().unwrap()]).0, 73);
+}
+
+#[test]
+fn remove_needs_the_spool_for_itself() {
+    let mut place = Place::new();
+    let (code, _, error) = place.run(&["remove", "b"]);
+    assert_eq!(code, 75);
+    assert!(error.contains("in use by another process"), "{error}");
+    place.spool = None;
+    assert_eq!(place.run(&["remove", "b"]), (0, String::new(), String::new()));
+    assert_eq!(place.run(&["remove", "b"]).0, 66);
+    assert!(!place.path("spool/new/b").exists());
+}
+
+#[test]
+fn check_names_each_bad_file() {
+    let place = Place::new();
+    let (code, text, _) = place.run(&["check"]);
+    assert_eq!((code, text.as_str()), (0, "3 whole, 0 bad, 0 unreadable; 0 files set aside in corrupt\n"));
+    place.damage("b");
+    std::fs::write(place.path("spool/new/\u{1b}[2J"), b"").unwrap();
+    std::fs::write(place.path("spool/corrupt/x"), b"").unwrap();
+    let (code, text, _) = place.run(&["check"]);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(code, 65);
+    assert_eq!(lines[0], "new/b: the file is corrupt: the checksum differs");
+    assert_eq!(lines[1], "new/\\u{1b}[2J: the name is not a message id");
+    assert_eq!(lines[2], "2 whole, 2 bad, 0 unreadable; 1 files set aside in corrupt");
+}
+
+#[test]
+fn the_command_line_is_explained() {
+    let place = Place::new();
+    for arguments in [&["frobnicate"][..], &[], &["show"], &["show", "../x"], &["show", "a\n"], &["list", "--xml"]] {
+        let (code, text, error) = place.run(arguments);
+        assert_eq!((code, text.as_str(), error.lines().count()), (64, "", 1), "{arguments:?} {error}");
+    }
+    let (code, text, _) = place.run(&["--help"]);
+    assert_eq!(code, 0);
+    for word in ["--spool", "list", "show", "export", "remove", "check", "66"] {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+    for command in ["list", "show", "export", "remove", "check"] {
+        assert_eq!(
+            tool(&place.path("spool"), &[command, "x"][..1 + usize::from(command != "list" && command != "check")])
+                .status
+                .code(),
+            Some(66)
+        );
+    }
+    assert!(!place.path("spool/spool").exists(), "looking for a spool makes none");
+}
