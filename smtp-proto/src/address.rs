@@ -147,6 +147,12 @@ impl ForwardPath {
 }
 
 impl Mailbox {
+    /// Whether the domain is an address literal of a kind that nobody has registered: "general address literals" are
+    /// well formed, and MUST NOT be used before they are (RFC 5321, 4.1.3).
+    pub(crate) fn is_at_unknown_literal(&self) -> bool {
+        matches!(self.domain, Domain::Literal(AddressLiteral::General(_)))
+    }
+
     /// Joins two parts. Fails only if the path would be longer than [`limits::PATH_OCTETS`].
     pub fn new(local_part: LocalPart, domain: Domain) -> Result<Self, AddressError> {
         let mailbox = Mailbox { local_part, domain };
@@ -241,7 +247,7 @@ fn is_quotable(character: char) -> bool {
     matches!(character, ' '..='~') || is_utf8_non_ascii(character)
 }
 
-fn is_utf8_non_ascii(character: char) -> bool {
+pub(crate) fn is_utf8_non_ascii(character: char) -> bool {
     !character.is_ascii() && !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}')
 }
 
@@ -373,6 +379,10 @@ pub(crate) fn domain(cursor: &mut Cursor<'_>) -> Result<Domain, AddressError> {
     let name = cursor.take_while(|character| {
         character.is_ascii_alphanumeric() || matches!(character, '-' | '.') || is_utf8_non_ascii(character)
     });
+    // What is left must end a path or stand behind one: an underscore or the like belongs to the name, and spoils it.
+    if !matches!(cursor.peek(), None | Some('>' | ' ' | '\t' | ',' | ':')) {
+        return Err(AddressError::Domain);
+    }
     domain_name(name).map(Domain::Name)
 }
 
@@ -382,9 +392,10 @@ fn domain_name(text: &str) -> Result<DomainName, AddressError> {
     if name.len() > limits::DOMAIN_OCTETS {
         return Err(AddressError::TooLong);
     }
-    let is_label = |label: &str| {
-        !label.is_empty() && label.len() <= limits::LABEL_OCTETS && !label.starts_with('-') && !label.ends_with('-')
-    };
+    // RFC 5890, 4.2: the limit of DNS is one for the ASCII form of a label; the same label is longer in UTF-8.
+    let is_short = |label: &str| label.len() <= limits::LABEL_OCTETS || !label.is_ascii();
+    let is_label =
+        |label: &str| !label.is_empty() && is_short(label) && !label.starts_with('-') && !label.ends_with('-');
     if !name.split('.').all(is_label) {
         return Err(AddressError::Domain);
     }

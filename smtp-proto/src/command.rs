@@ -68,7 +68,8 @@ pub enum HelloName {
     Other(Argument),
 }
 
-/// A printable text on one line: not empty, no control characters, at most a command line long.
+/// A printable text on one line: not empty, no control characters, no space at either end, and short enough for a command
+/// line of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument(String);
 
@@ -109,10 +110,13 @@ impl fmt::Display for CommandError {
 impl std::error::Error for CommandError {}
 
 impl Argument {
-    /// A text for the wire. `None` if it is empty, too long, or holds a control character.
+    /// A text for the wire. `None` if it is empty, too long, holds a control character, or begins or ends with a space,
+    /// which a command line does not carry.
     pub fn new(text: &str) -> Option<Self> {
+        const TEXT_OCTETS: usize = limits::COMMAND_LINE_OCTETS - "VRFY \r\n".len();
         let is_plain = !text.is_empty() && !text.chars().any(char::is_control);
-        (is_plain && text.len() < limits::COMMAND_LINE_OCTETS).then(|| Argument(text.to_owned()))
+        let is_trimmed = !text.starts_with(' ') && !text.ends_with(' ');
+        (is_plain && is_trimmed && text.len() <= TEXT_OCTETS).then(|| Argument(text.to_owned()))
     }
 
     /// The text.
@@ -209,8 +213,9 @@ fn bdat(mut cursor: Cursor<'_>) -> Result<Command, CommandError> {
     let usage = CommandError::Arguments("BDAT size [LAST]");
     let size = cursor.take_while(|character| character.is_ascii_digit());
     let size = size.parse().map_err(|_| usage)?;
+    let before = cursor.rest().len();
     cursor.skip_spaces();
-    let is_last = cursor.take_keyword("LAST");
+    let is_last = cursor.rest().len() < before && cursor.take_keyword("LAST");
     alone(cursor, Command::Bdat { size, is_last }, "BDAT size [LAST]")
 }
 

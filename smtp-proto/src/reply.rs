@@ -79,6 +79,12 @@ impl EnhancedCode {
         EnhancedCode { class, subject, detail }
     }
 
+    /// Whether it may stand behind this code: the same class, never 3, and numbers of at most three digits.
+    pub(crate) fn fits(self, code: Code) -> bool {
+        let is_valid = matches!(self.class, 2 | 4 | 5) && self.subject <= 999 && self.detail <= 999;
+        is_valid && u16::from(self.class) == code.0 / 100
+    }
+
     /// Reads `5.1.1`: no leading zeros, at most three digits each (RFC 3463, 2).
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.').map(|part| {
@@ -98,7 +104,7 @@ impl Reply {
     /// An enhanced code of another class than the code's, or one on a 3yz reply, would be a lie (RFC 2034, 4): it is
     /// left out.
     pub fn new(code: Code, enhanced: Option<EnhancedCode>, text: impl Into<Cow<'static, str>>) -> Self {
-        let enhanced = enhanced.filter(|enhanced| u16::from(enhanced.class) == code.0 / 100);
+        let enhanced = enhanced.filter(|enhanced| enhanced.fits(code));
         Reply { code, enhanced, lines: printable_lines(text.into()) }
     }
 

@@ -124,7 +124,7 @@ fn escape(text: &[u8]) -> String {
 /// Takes the enhanced code from the head of every line, if the first line has one that fits the code (RFC 2034, 4).
 fn take_enhanced(code: Code, lines: &mut [String]) -> Option<EnhancedCode> {
     let first = lines.first()?.split(' ').next()?;
-    let enhanced = EnhancedCode::parse(first).filter(|enhanced| u16::from(enhanced.class) == code.number() / 100)?;
+    let enhanced = EnhancedCode::parse(first).filter(|enhanced| enhanced.fits(code))?;
     let printed = enhanced.to_string();
     for line in lines {
         let rest = line.strip_prefix(&printed).filter(|rest| rest.is_empty() || rest.starts_with(' '));

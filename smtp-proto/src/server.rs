@@ -207,7 +207,7 @@ impl ServerSession {
             Line::Endless => self.close_with(replies::endless_line()),
             Line::BareLineFeed => self.close_with(replies::bare_line_feed()),
         }
-        self.deadline = now + self.config.command_timeout;
+        self.expect_command(now);
         (used, None)
     }
 
@@ -219,11 +219,15 @@ impl ServerSession {
         }
     }
 
-    /// Answers the question.
+    /// Answers the question. An answer to which there is no question changes nothing.
     pub fn decide(&mut self, decision: Decision, now: Duration) {
-        if let State::Asked(asked) = std::mem::replace(&mut self.state, State::Closed) {
-            self.answer(asked, decision, now);
-            self.deadline = self.deadline.max(now + self.config.command_timeout);
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Asked(asked) => self.answer(asked, decision, now),
+            state => return self.state = state,
+        }
+        match self.state {
+            State::Content(_) => self.deadline = now.saturating_add(self.config.content_timeout),
+            _ => self.expect_command(now),
         }
     }
 
@@ -292,6 +296,11 @@ impl ServerSession {
             Extension::EnhancedStatusCodes,
             Extension::Help,
         ])
+    }
+
+    /// From now on the client has its time for the next command.
+    fn expect_command(&mut self, now: Duration) {
+        self.deadline = now.saturating_add(self.config.command_timeout);
     }
 
     fn reply(&mut self, reply: &Reply) {

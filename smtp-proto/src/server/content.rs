@@ -47,8 +47,8 @@ impl Content {
     /// The content may neither stand still nor dribble.
     fn deadline(&self, config: &Config, now: Duration) -> Duration {
         let rate = config.content_octets_per_second.max(1);
-        let by_rate = self.started + config.content_timeout + Duration::from_secs(self.wire_octets / rate);
-        by_rate.min(now + config.content_timeout)
+        let by_rate = self.started.saturating_add(Duration::from_secs(self.wire_octets / rate));
+        by_rate.min(now).saturating_add(config.content_timeout)
     }
 }
 
@@ -70,7 +70,10 @@ impl ServerSession {
         }
         let event = match piece {
             Piece::NeedInput => Some(Event::NeedInput),
-            Piece::End => Some(self.end_content()),
+            Piece::End => {
+                self.expect_command(now);
+                Some(self.end_content())
+            }
             Piece::Stalled => {
                 self.close_with(replies::bare_line_feed());
                 Some(Event::Close)

@@ -26,13 +26,24 @@ pub(super) fn greeting(hostname: &Domain) -> Reply {
     bare::<220>(format!("{hostname} ESMTP ready"))
 }
 
-/// RFC 5321, 3.1: a host that will not serve this client says 554 (or 421 when it cannot now), and why.
+/// RFC 5321, 3.1: a host that will not serve this client says 554, and why; one that cannot now says 421 and closes, since
+/// a 554 would make the client give its mail back.
 pub(super) fn refused_greeting(refusal: Reply) -> Reply {
-    if refusal.is_closing() {
-        return refusal;
+    let text = text(&refusal);
+    match refusal.class() {
+        Class::Transient => bare::<421>(text),
+        _ if refusal.is_closing() => bare::<521>(text),
+        _ => bare::<554>(text),
     }
-    let text: Vec<_> = refusal.lines().map(str::to_owned).collect();
-    bare::<554>(text.join("\n"))
+}
+
+/// What a policy says to EHLO or HELO: as it is, without the enhanced code.
+pub(super) fn refused_hello(refusal: Reply) -> Reply {
+    Reply::new(refusal.code(), None, text(&refusal))
+}
+
+fn text(reply: &Reply) -> String {
+    reply.lines().collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn refused_session() -> Reply {
@@ -86,9 +97,11 @@ pub(super) fn too_many_commands() -> Reply {
 pub(super) fn command_error(error: CommandError) -> Reply {
     let text = capitalised(&error.to_string());
     match error {
-        CommandError::Octets => reply::<500>(5, 2, text),
+        // RFC 5321, 4.1.2: "MUST reject that command with a 501 response".
+        CommandError::Octets => reply::<501>(5, 2, text),
         CommandError::UnknownVerb => reply::<500>(5, 1, text),
         CommandError::ForeignProtocol => foreign_protocol(),
+        CommandError::Arguments(usage) if usage.starts_with("EHLO") || usage.starts_with("HELO") => bare::<501>(text),
         CommandError::Arguments(_) => reply::<501>(5, 4, text),
         // RFC 5321, 4.5.3.1.10: a path that is too long is 501.
         CommandError::ReversePath(AddressError::TooLong) => reply::<501>(5, 2, text),

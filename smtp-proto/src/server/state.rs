@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::content::Content;
 use super::{Decision, Question, ServerSession, replies};
-use crate::address::{ForwardPath, ReversePath};
+use crate::address::{AddressError, ForwardPath, Mailbox, ReversePath};
 use crate::command::{Command, CommandError, HelloName};
 use crate::parameter::{Body, MailParameters, RcptParameters};
 use crate::reply::Reply;
@@ -91,6 +91,7 @@ impl ServerSession {
         let command = match Command::parse(line) {
             Ok(command) => command,
             Err(CommandError::ForeignProtocol) => return self.close_with(replies::foreign_protocol()),
+            Err(_) if matches!(self.state, State::Refused) => return self.error(replies::refused_session()),
             Err(error) => return self.error(replies::command_error(error)),
         };
         // RFC 2920, 3.1: EHLO can only be the last command of a group. Behind HELO there are no groups at all.
@@ -158,6 +159,8 @@ impl ServerSession {
             && parameters.auth.is_none();
         let refusal = if !is_offered {
             Some(replies::parameter_not_offered())
+        } else if reverse_path.mailbox().is_some_and(Mailbox::is_at_unknown_literal) {
+            Some(replies::command_error(CommandError::ReversePath(AddressError::Literal)))
         } else if !reverse_path.is_ascii() && !parameters.smtputf8 {
             Some(replies::smtputf8_missing())
         } else if parameters.size.is_some_and(|size| size > self.config.message_octets) {
@@ -183,6 +186,8 @@ impl ServerSession {
     ) {
         let refusal = if parameters != RcptParameters::default() {
             Some(replies::parameter_not_offered())
+        } else if forward_path.mailbox().is_some_and(Mailbox::is_at_unknown_literal) {
+            Some(replies::command_error(CommandError::ForwardPath(AddressError::Literal)))
         } else if !forward_path.is_ascii() && !transaction.parameters.smtputf8 {
             Some(replies::smtputf8_missing())
         } else {
@@ -215,7 +220,7 @@ impl ServerSession {
                 self.state = State::Refused;
                 return self.reply(&replies::refused_greeting(reply));
             }
-            Asked::Hello { before, .. } => *before,
+            Asked::Hello { before, .. } => return self.idle(*before, replies::refused_hello(reply)),
             Asked::Mail(client, _) | Asked::EndOfContent(client, _) => State::Ready(client),
             Asked::Rcpt(client, transaction, _) | Asked::Content(client, transaction) => {
                 State::Mail(client, transaction)
