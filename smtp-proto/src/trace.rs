@@ -18,7 +18,7 @@ pub struct Received<'a> {
     pub by: &'a Domain,
     /// How it arrived.
     pub with: Protocol,
-    /// The name of the message at this host: letters, digits and hyphens.
+    /// The name of the message at this host: letters, digits and hyphens. Anything else in it is not printed.
     pub id: &'a str,
     /// The recipient, if there was only one: more would tell each of the others (RFC 5321, 4.4 and 7.2).
     pub recipient: Option<&'a ForwardPath>,
@@ -58,9 +58,11 @@ impl fmt::Display for Received<'_> {
             (HelloName::Other(_), Some(literal)) => write!(f, "Received: from {literal} ({literal})")?,
             (HelloName::Other(_), None) => f.write_str("Received: from unknown")?,
         }
-        write!(f, "\r\n\tby {} with {} id {}", self.by, self.with, self.id)?;
-        if let Some(recipient) = self.recipient {
-            write!(f, "\r\n\tfor {recipient}")?;
+        let id: String = self.id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        write!(f, "\r\n\tby {} with {} id {id}", self.by, self.with)?;
+        // The bare postmaster is no path in the field's grammar; FOR may be left out.
+        if let Some(mailbox) = self.recipient.and_then(ForwardPath::mailbox) {
+            write!(f, "\r\n\tfor <{mailbox}>")?;
         }
         write!(f, ";\r\n\t{}\r\n", self.at)
     }
@@ -104,6 +106,10 @@ impl HopCounter {
             octets = rest;
             self.position = match self.position {
                 Position::Name(0) if octet == b'\r' => Position::Body,
+                // RFC 5322, 4.5: space before the colon is obsolete, and still a Received field.
+                Position::Name(matched) if matched + 1 == NAME.len() && matches!(octet, b' ' | b'\t') => {
+                    Position::Name(matched)
+                }
                 Position::Name(matched) if NAME.get(matched) == Some(&octet.to_ascii_lowercase()) => {
                     if matched + 1 == NAME.len() {
                         self.hops += 1;
