@@ -137,7 +137,8 @@ pub enum StartError {
     NoRecipients,
     /// An address needs SMTPUTF8 and the server has none (RFC 6531, 3.2). Permanent: 5.6.7.
     NeedsSmtpUtf8,
-    /// The content needs 8BITMIME and the server has none (RFC 6152, 3). Permanent: 5.6.3.
+    /// The content needs 8BITMIME and the server has none (RFC 6152, 3), or it needs BINARYMIME, which DATA cannot carry
+    /// (RFC 3030, 3). Permanent: 5.6.3.
     NeedsEightBitMime,
     /// The message is larger than the server takes (RFC 1870, 6.1). Permanent: 5.3.4.
     TooBig {
@@ -155,7 +156,7 @@ impl fmt::Display for StartError {
             StartError::NoRecipients => f.write_str("the message has no recipient"),
             StartError::NeedsSmtpUtf8 => f.write_str("an address is not ASCII and the server does not offer SMTPUTF8"),
             StartError::NeedsEightBitMime => {
-                f.write_str("the message holds 8-bit octets and the server does not offer 8BITMIME")
+                f.write_str("the message holds 8-bit or binary octets and the server does not offer to carry them")
             }
             StartError::TooBig { limit_octets } => {
                 write!(f, "the message is larger than the {limit_octets} octets that the server takes")
@@ -200,10 +201,17 @@ impl ClientSession {
     pub fn handle(&mut self, input: &[u8], now: Duration) -> (usize, Event) {
         let mut used = 0;
         loop {
+            let rest = input.get(used..).unwrap_or_default();
+            // Nobody has asked anything yet that this could be the answer to; the next command must not take it for its own.
+            if self.events.front() == Some(&Event::Ready) && !rest.is_empty() {
+                self.events.pop_front();
+                self.handle_unasked(rest, now);
+                used = input.len();
+                continue;
+            }
             if let Some(event) = self.events.pop_front() {
                 return (used, event);
             }
-            let rest = input.get(used..).unwrap_or_default();
             match self.replies.handle(rest) {
                 Ok((step, None)) => return (used + step, Event::NeedInput),
                 Ok((step, Some(reply))) => {
@@ -215,6 +223,14 @@ impl ClientSession {
                     self.fail(Cause::Reply(error));
                 }
             }
+        }
+    }
+
+    /// A 421 is heard; anything else that comes between transactions ends the conversation too.
+    fn handle_unasked(&mut self, input: &[u8], now: Duration) {
+        match self.replies.handle(input) {
+            Ok((_, Some(reply))) => self.handle_reply(reply, now),
+            _ => self.fail(Cause::Reply(ReplyError::Unexpected)),
         }
     }
 
@@ -269,24 +285,29 @@ impl ClientSession {
 
     /// Hands in octets of the message, in pieces of any size and with LF or CRLF as line ends. Write
     /// [`ClientSession::output`] often: it grows by what is handed in.
+    ///
+    /// An error is final for this message. There is no way to take back what was sent but to close the connection without
+    /// the lone dot: [`ClientSession::handle_connection_lost`] then gives the outcome.
     pub fn write_content(&mut self, octets: &[u8], now: Duration) -> Result<(), BareCarriageReturn> {
         if let State::Content(_, encoder) = &mut self.state {
-            self.deadline = now + self.config.timeouts.block;
+            self.deadline = now.saturating_add(self.config.timeouts.block);
             encoder.encode(octets, &mut self.output)?;
         }
         Ok(())
     }
 
-    /// The message is complete.
+    /// The message is complete. The same errors as from [`ClientSession::write_content`], to the same end.
     pub fn finish_content(&mut self, now: Duration) -> Result<(), BareCarriageReturn> {
-        match std::mem::replace(&mut self.state, State::Closed) {
-            State::Content(envelope, encoder) => {
-                encoder.finish(&mut self.output)?;
-                self.state = State::Verdict(envelope);
-                self.deadline = now + self.config.timeouts.end_of_content;
-            }
-            state => self.state = state,
+        if let State::Content(_, encoder) = &self.state {
+            encoder.clone().finish(&mut self.output)?;
         }
+        self.state = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Content(envelope, _) => {
+                self.deadline = now.saturating_add(self.config.timeouts.end_of_content);
+                State::Verdict(envelope)
+            }
+            state => state,
+        };
         Ok(())
     }
 
@@ -302,7 +323,7 @@ impl ClientSession {
     fn send(&mut self, command: &Command, timeout: Duration, now: Duration) {
         self.output.extend_from_slice(command.to_string().as_bytes());
         self.output.extend_from_slice(b"\r\n");
-        self.deadline = now + timeout;
+        self.deadline = now.saturating_add(timeout);
     }
 
     fn hello(&self) -> HelloName {

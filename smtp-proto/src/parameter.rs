@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::address::{Mailbox, ReversePath};
+use crate::address::{Mailbox, ReversePath, is_utf8_non_ascii};
 use crate::cursor::Cursor;
 use crate::limits;
 use crate::xtext::Xtext;
@@ -123,6 +123,21 @@ impl OriginalRecipient {
         Xtext::from_encoded(&self.encoded).map_or_else(|| self.encoded.clone(), |xtext| xtext.decode())
     }
 
+    /// The form for a server that does not know SMTPUTF8: `\x{E9}` for a non-ASCII character (RFC 6533, 3). `None` if it
+    /// is too long then.
+    pub(crate) fn to_ascii(&self) -> Option<Self> {
+        let mut encoded = String::new();
+        for character in self.encoded.chars() {
+            if character.is_ascii() {
+                encoded.push(character);
+            } else {
+                encoded.push_str(&format!("\\x{{{:X}}}", u32::from(character)));
+            }
+        }
+        let recipient = OriginalRecipient { address_type: self.address_type.clone(), encoded };
+        (recipient.to_string().len() <= limits::ORCPT_OCTETS).then_some(recipient)
+    }
+
     fn parse(value: &str) -> Option<Self> {
         let (address_type, encoded) = value.split_once(';')?;
         let is_atom = |octet: u8| octet.is_ascii_alphanumeric() || b"-._".contains(&octet);
@@ -138,6 +153,10 @@ impl OriginalRecipient {
 }
 
 impl Notify {
+    fn is_on(self) -> bool {
+        matches!(self, Notify::On { success, failure, delay } if success || failure || delay)
+    }
+
     fn parse(value: &str) -> Option<Self> {
         if value.eq_ignore_ascii_case("NEVER") {
             return Some(Notify::Never);
@@ -158,7 +177,7 @@ impl Notify {
 
 /// RFC 5321, 4.1.2 `esmtp-value`, with RFC 6531's non-ASCII characters.
 fn is_value(character: char) -> bool {
-    matches!(character, '!'..='<' | '>'..='~') || !character.is_ascii() && !character.is_control()
+    matches!(character, '!'..='<' | '>'..='~') || is_utf8_non_ascii(character)
 }
 
 /// Reads ` KEYWORD[=VALUE]` until the end of the line, and hands each one out.
@@ -239,10 +258,10 @@ fn parse_size(value: &str) -> Option<u64> {
 
 /// RFC 4954, 5: `<>` or a mailbox in xtext.
 fn parse_auth(value: &str) -> Option<ReversePath> {
-    if value == "<>" {
-        return Some(ReversePath::Null);
+    match Xtext::from_encoded(value)?.decode().as_str() {
+        "<>" => Some(ReversePath::Null),
+        mailbox => mailbox.parse().ok().map(ReversePath::Mailbox),
     }
-    Xtext::from_encoded(value)?.decode().parse().ok().map(ReversePath::Mailbox)
 }
 
 impl Body {
@@ -281,7 +300,8 @@ impl fmt::Display for MailParameters {
         if let Some(ret) = self.ret {
             write!(f, " RET={ret}")?;
         }
-        if let Some(envid) = &self.envid {
+        // xtext may be empty, a parameter's value may not (RFC 5321, 4.1.2): an empty name is none.
+        if let Some(envid) = self.envid.as_ref().filter(|envid| !envid.as_str().is_empty()) {
             write!(f, " ENVID={envid}")?;
         }
         match &self.auth {
@@ -330,7 +350,8 @@ impl fmt::Display for Ret {
 
 impl fmt::Display for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Notify::On { success, failure, delay } = *self else {
+        // A report in none of the cases is none at all.
+        let (Notify::On { success, failure, delay }, true) = (*self, self.is_on()) else {
             return f.write_str("NEVER");
         };
         let cases = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")];

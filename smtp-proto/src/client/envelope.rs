@@ -120,13 +120,14 @@ impl Envelope {
     pub(super) fn handle_reply(&mut self, reply: Reply) -> Option<Reply> {
         let (step, _) = self.outstanding.pop_front()?;
         match step {
-            Step::Reset if reply.is_positive() => {}
+            // Any other reply to RSET ends the conversation before it comes here.
+            Step::Reset => {}
             Step::Mail if reply.is_positive() => self.is_open = true,
             Step::Rcpt(place) if reply.is_positive() => self.note(place, Ok(reply)),
             Step::Rcpt(place) => self.note(place, Err(refused(Stage::Rcpt, reply))),
             Step::Data => return Some(reply),
             // Without a transaction there is nothing to send on; what is under way is still answered, and read.
-            Step::Reset | Step::Mail => {
+            Step::Mail => {
                 self.unsent.clear();
                 self.fail_unfinished(&refused(step.stage(), reply));
             }
@@ -196,11 +197,12 @@ fn fit(transaction: &mut Transaction, extensions: &Extensions) -> Result<(), Sta
     }
     let parameters = &mut transaction.parameters;
     parameters.smtputf8 = is_internationalised;
-    // RFC 3030, 3: binary content needs BDAT, which is not here yet; 8-bit lines are what can be carried.
-    let is_eight_bit = matches!(parameters.body, Some(Body::EightBitMime | Body::BinaryMime));
     let has_eight_bit_mime = extensions.has(&Extension::EightBitMime);
-    if is_eight_bit && !has_eight_bit_mime {
-        return Err(StartError::NeedsEightBitMime);
+    match parameters.body {
+        Some(Body::EightBitMime) if !has_eight_bit_mime => return Err(StartError::NeedsEightBitMime),
+        // RFC 3030, 3: binary content needs BDAT, which is not here yet, and its octets are no lines.
+        Some(Body::BinaryMime) => return Err(StartError::NeedsEightBitMime),
+        _ => {}
     }
     if !has_eight_bit_mime {
         parameters.body = None;
@@ -215,6 +217,11 @@ fn fit(transaction: &mut Transaction, extensions: &Extensions) -> Result<(), Sta
         parameters.envid = None;
         for recipient in &mut transaction.recipients {
             recipient.parameters = RcptParameters::default();
+        }
+    }
+    if !is_internationalised {
+        for recipient in &mut transaction.recipients {
+            recipient.parameters.orcpt = recipient.parameters.orcpt.take().and_then(|orcpt| orcpt.to_ascii());
         }
     }
     if !extensions.iter().any(|extension| matches!(extension, Extension::Auth(_))) {

@@ -51,7 +51,8 @@ impl ClientSession {
     pub(super) fn handle_reply(&mut self, reply: Reply, now: Duration) {
         let stage = self.state.stage();
         match std::mem::replace(&mut self.state, State::Closed) {
-            State::Greeting if reply.code().number() == 220 => {
+            // 220, and by its first digit any other 2yz (RFC 5321, 4.3.2).
+            State::Greeting if reply.is_positive() => {
                 self.state = State::Ehlo;
                 self.send(&Command::Ehlo(self.hello()), self.config.timeouts.hello, now);
             }
@@ -67,7 +68,10 @@ impl ClientSession {
             State::Helo if reply.is_positive() => self.become_ready(),
             State::Greeting | State::Ehlo | State::Helo => self.handle_refused_session(stage, reply, now),
 
-            State::Envelope(envelope) if reply.is_closing() => self.end_envelope(envelope, refused(stage, reply)),
+            // 521 behind a command is a refusal of that command and no other: hosts answer it to a single RCPT.
+            State::Envelope(envelope) if reply.code().number() == 421 => {
+                self.end_envelope(envelope, refused(stage, reply))
+            }
             State::Envelope(envelope) => self.handle_envelope_reply(envelope, reply, now),
 
             // The server has seen enough before we were done, and will read no more: nothing can follow.
@@ -124,11 +128,11 @@ impl ClientSession {
             return self.end_envelope(envelope, Failure { stage: Stage::Data, cause });
         };
         // RFC 5321, 4.3.2: only DATA is answered with 3yz, and it is never answered with 2yz. A server that mixes them up
-        // has lost count, and so would we.
+        // has lost count, and so would we. And one that refuses RSET would take the next recipients into the last message.
         let is_out_of_step = matches!(
             (step, reply.class()),
-            (Step::Data, Class::Positive) | (Step::Reset | Step::Mail | Step::Rcpt(_), Class::Intermediate)
-        );
+            (Step::Data, Class::Positive) | (Step::Mail | Step::Rcpt(_), Class::Intermediate)
+        ) || step == Step::Reset && !reply.is_positive();
         if is_out_of_step {
             let cause = Cause::Reply(ReplyError::Unexpected);
             return self.end_envelope(envelope, Failure { stage: step.stage(), cause });
@@ -141,13 +145,13 @@ impl ClientSession {
             }
             Some(_) if envelope.is_wanted() => {
                 self.state = State::Content(envelope, ContentEncoder::default());
-                self.deadline = now + self.config.timeouts.block;
+                self.deadline = now.saturating_add(self.config.timeouts.block);
                 self.events.push_back(Event::WantContent);
             }
             Some(_) => {
                 self.output.extend_from_slice(b".\r\n");
                 self.state = State::EmptyContent(envelope);
-                self.deadline = now + self.config.timeouts.end_of_content;
+                self.deadline = now.saturating_add(self.config.timeouts.end_of_content);
             }
             None if envelope.is_answered() => {
                 self.needs_reset = envelope.is_open;
@@ -165,13 +169,12 @@ impl ClientSession {
         if let State::Envelope(envelope) = &mut self.state {
             envelope.send(&mut self.output);
             let timeouts = &self.config.timeouts;
-            self.deadline = now
-                + match envelope.next_step() {
-                    Some(Step::Reset) => timeouts.hello,
-                    Some(Step::Mail) => timeouts.mail,
-                    Some(Step::Rcpt(_)) => timeouts.rcpt,
-                    Some(Step::Data) | None => timeouts.data,
-                };
+            self.deadline = now.saturating_add(match envelope.next_step() {
+                Some(Step::Reset) => timeouts.hello,
+                Some(Step::Mail) => timeouts.mail,
+                Some(Step::Rcpt(_)) => timeouts.rcpt,
+                Some(Step::Data) | None => timeouts.data,
+            });
         }
     }
 

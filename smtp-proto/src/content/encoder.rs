@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Writes content for the wire from octets that come in pieces of any size.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ContentEncoder {
     position: Position,
 }
@@ -13,6 +13,9 @@ enum Position {
     LineStart,
     Text,
     TextCr,
+    /// There was a bare CR. Nothing makes this content whole again: in particular its first half must never be ended with
+    /// a dot and count as the message.
+    Broken,
 }
 
 /// The content holds a CR that no LF follows. It must not go out (RFC 5321, 2.3.8: "SMTP client implementations MUST NOT
@@ -36,7 +39,8 @@ impl Default for ContentEncoder {
 }
 
 impl ContentEncoder {
-    /// Encodes the next piece of the content. A bare LF, the line end of files on Unix, becomes CRLF.
+    /// Encodes the next piece of the content. A bare LF, the line end of files on Unix, becomes CRLF. After an error there
+    /// are only errors.
     pub fn encode(&mut self, mut input: &[u8], output: &mut Vec<u8>) -> Result<(), BareCarriageReturn> {
         while let Some(&first) = input.first() {
             match (self.position, first) {
@@ -46,7 +50,7 @@ impl ContentEncoder {
                     self.position = Position::LineStart;
                     continue;
                 }
-                (Position::TextCr, _) => return Err(BareCarriageReturn),
+                (Position::TextCr | Position::Broken, _) => return self.break_off(),
                 (Position::LineStart, b'.') => output.push(b'.'),
                 _ => {}
             }
@@ -64,7 +68,7 @@ impl ContentEncoder {
                     self.position = Position::TextCr;
                     return Ok(());
                 }
-                _ => return Err(BareCarriageReturn),
+                _ => return self.break_off(),
             };
             output.extend_from_slice(b"\r\n");
             self.position = Position::LineStart;
@@ -73,13 +77,18 @@ impl ContentEncoder {
         Ok(())
     }
 
+    fn break_off(&mut self) -> Result<(), BareCarriageReturn> {
+        self.position = Position::Broken;
+        Err(BareCarriageReturn)
+    }
+
     /// Ends the content with the lone dot. A last line without its CRLF gets it; no other line end is added
     /// (RFC 5321, 4.1.1.4).
     pub fn finish(self, output: &mut Vec<u8>) -> Result<(), BareCarriageReturn> {
         match self.position {
             Position::LineStart => output.extend_from_slice(b".\r\n"),
             Position::Text => output.extend_from_slice(b"\r\n.\r\n"),
-            Position::TextCr => return Err(BareCarriageReturn),
+            Position::TextCr | Position::Broken => return Err(BareCarriageReturn),
         }
         Ok(())
     }
