@@ -1,23 +1,123 @@
-//! A durable queue of messages in a directory.
+//! A durable queue of messages in a directory: the buffer in which a mail server keeps what it has taken over.
+//!
+//! **The promise.** When [`Incoming::commit`] says `Ok`, the message is on disk, whole, and a power cut in the next
+//! instant does not take it away. When it says anything else, this process delivers nothing of it. Delivery is *at least
+//! once*.
+//!
+//! There are no sockets, no SMTP dialogue, no DNS and no clock in here: time is an argument, and where a message goes
+//! next is a word ([`Lane`]) that somebody else gives a meaning.
+//!
+//! ```
+//! use std::io::Write as _;
+//! use std::sync::Arc;
+//! use smtp_spool::{Due, Envelope, IdSource, MemoryDisk, Options, Reader, Spool, Store as _};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let disk = Arc::new(MemoryDisk::new());
+//! let (spool, _) = Spool::open_on(disk.clone(), Options::default())?; // or Spool::open("./spool", ...)
+//! let id = IdSource::new(0)?.next(1_763_880_000_000_000);
+//! let envelope = Envelope::parse("RECEIVED 1763880000\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\n")?;
+//!
+//! let mut incoming = spool.begin(None)?;
+//! incoming.write_all(b"Subject: hello\r\n\r\nworld\r\n")?;
+//! incoming.commit(&id, &envelope, Due::Kept)?; // now, and not before, somebody may say 250
+//!
+//! assert_eq!(std::io::read_to_string(Reader::on(disk).content(&id)?)?, "Subject: hello\r\n\r\nworld\r\n");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The directory
+//!
+//! | entry | holds |
+//! | --- | --- |
+//! | `owner.lock` | an empty file; the process that has it locked owns the spool |
+//! | `tmp/NUMBER` | a message that is coming in and is longer than 64 KiB, or is being committed |
+//! | `new/ID` | a whole message: content and envelope |
+//! | `state/ID` | what became of the recipients of a message that is to be delivered; none before the first outcome |
+//! | `corrupt/...` | what did not prove itself, under its old name (records with `.state` behind it), perhaps numbered |
+//!
+//! Directories have mode 0700 and files 0600 when we make them. An ID is 1 to 32 letters, digits and hyphens, no hyphen
+//! first ([`MessageId`]). There is one owner; readers ([`Reader`]) need no lock.
+//!
+//! # A message file
+//!
+//! | octets | field | content |
+//! | --- | --- | --- |
+//! | 14 | header | `smtp-spool 1` CRLF: kind of file, version |
+//! | any | content | the message, octet for octet as it was written |
+//! | any | envelope | lines that end in CRLF: `ID` and the name of the file; `DUE` and `KEPT` or Unix seconds; `RECEIVED` and Unix seconds; the MAIL command; one RCPT command or more |
+//! | 54 | trailer | `LENGTHS`, octets of content (16 hexadecimal digits), of envelope (8); `CRC32`, checksum (8) of all octets before it; `END` CRLF; single spaces between them |
+//!
+//! A file that differs from this in one octet is corrupt. It is written once and never changed. A record in `state/` has a
+//! line for each step of a recipient: CRC-32 of the rest, number of the recipient, step. It is only appended to; a line
+//! that does not verify counts as never written.
+//!
+//! # The states of a message on disk
+//!
+//! | state | `tmp/` | `new/` | `state/` | the call that leads to the next state | what recovery does |
+//! | --- | --- | --- | --- | --- | --- |
+//! | 1 coming in, up to 64 KiB | - | - | - | `openat(O_CREAT\|O_EXCL\|O_NOFOLLOW)` in `tmp/` → 2 | nothing: it is in memory |
+//! | 2 being written | part | - | - | `write`s, then `fsync` of the file → 3 | removes the file in `tmp/` |
+//! | 3 written | whole, durable | - | - | `renameat2(RENAME_NOREPLACE)` to `new/` → 4 | removes the file in `tmp/` |
+//! | 4 named | - (or still there, after a cut) | whole | - | **`fsync` of `new/` commits → 5 or 6** | takes it as 5 or 6, syncs `new/` |
+//! | 5 kept | - | whole, durable | - | `unlinkat` by `remove` → 9 | counts it |
+//! | 6 due | - | whole, durable | - | first outcome: `openat(O_EXCL)` and `write` in `state/`, `fsync` of the file and of `state/` → 7 | queues all recipients |
+//! | 7 under way | - | whole, durable | some recipients open | `write` at the end and `fsync` of the record → 7; when no recipient is left → 8 | queues the open recipients, where the record says |
+//! | 8 finished | - | whole, durable | no recipient open | `unlinkat` in `new/`, `fsync` of `new/` → 9 | the same two calls |
+//! | 9 removed | - | - | - or a rest | `unlinkat` in `state/` → nothing left | removes the record |
+//!
+//! A refused message goes back from 2, 3 or 4 to nothing by `unlinkat`. From 4 that may fail on a failing disk: then the
+//! file stays, this process neither delivers it nor takes it for stored, and the next start finds state 4. In state 2 and
+//! 3 that makes no difference. Routing, retry times and holds are steps in the record like outcomes. Claims are in memory
+//! only: after a restart nobody holds one. Recovery moves to `corrupt/` what has the name of a message in `new/` and is
+//! not a plain file with a header, an end mark, lengths that add up and an envelope that can be read. Checksums are
+//! compared when a message is claimed, shown, exported or checked. Before anything is accepted all four folders are
+//! synced; what recovery cannot read or does not know stays where it is and is reported.
+//!
+//! # What is not promised
+//!
+//! * *That a message is delivered once.* A crash between the delivery and its record delivers again, and so does a record
+//!   that could not be written; a message that was refused because a sync failed may come back after a crash.
+//! * *That a listing shows accepted messages only.* In state 4 a message is seen by readers before it is acknowledged.
+//! * *That the same id counts once for ever.* It does as long as the message is there.
+//!
+//! # What is assumed of the medium
+//!
+//! * After a successful `fsync` the octets or names are safe; the device does not lie about its cache.
+//! * A rename within one file system happens or does not. `tmp/` and `new/` may change independently of each other.
+//! * After a failed `fsync` nothing is known, and a second one proves nothing. It is never tried on a message file; a
+//!   record that goes on after one costs a repeated delivery at worst.
+//! * Octets do not change by themselves; if they do, CRC-32 finds it, as it is no defence against malice.
+//! * Nobody but the owner of the directory can write in it.
+//!
+//! [`MemoryDisk`] takes away everything that is not assumed, at every operation, and the tests look at what is left.
+
+pub mod id;
+
+pub mod envelope;
 
 pub mod claim;
-mod delivery;
+pub mod error;
+pub mod store;
+
+mod incoming;
+mod message_file;
+
 pub mod disk;
 mod durable;
-mod engine;
-pub mod envelope;
-pub mod error;
-pub mod id;
-mod incoming;
 pub mod memory_disk;
-mod message_file;
 pub mod os_disk;
-mod queue;
-pub mod reader;
-mod recovery;
+
+mod engine;
+pub mod recovery;
 pub mod spool;
-mod state_record;
-pub mod store;
+
+mod delivery;
+mod queue;
+pub mod state_record;
+
+pub mod reader;
 
 pub use claim::{Claim, Lane, Outcome, Settled, Settlement, WorkerId};
 pub use envelope::{Envelope, Recipient};

@@ -14,8 +14,8 @@ use crate::state_record::{Change, RecipientState, Status};
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     messages: BTreeMap<MessageId, Message>,
-    /// One entry for each message, lane and time at which some of its recipients stand unclaimed.
-    due: BTreeSet<(Lane, i64, MessageId)>,
+    /// For each lane, the times and messages of the recipients that stand there unclaimed. No lane is empty.
+    due: BTreeMap<Lane, BTreeSet<(i64, MessageId)>>,
     claims: HashMap<u64, OpenClaim>,
     last_token: u64,
 }
@@ -66,15 +66,13 @@ impl Queue {
 
     /// The lanes in which somebody is due and unclaimed.
     pub(crate) fn due_lanes(&self, now: i64) -> Vec<Lane> {
-        let mut lanes: Vec<_> =
-            self.due.iter().filter(|(_, at, _)| *at <= now).map(|(lane, ..)| lane.clone()).collect();
-        lanes.dedup();
-        lanes
+        let due = self.due.iter().filter(|(_, waiting)| waiting.first().is_some_and(|(at, _)| *at <= now));
+        due.map(|(lane, _)| lane.clone()).collect()
     }
 
     /// When the next recipient is due that is in no claim.
     pub(crate) fn next_due(&self) -> Option<i64> {
-        self.due.iter().map(|(_, at, _)| *at).min()
+        self.due.values().filter_map(|waiting| waiting.first()).map(|(at, _)| *at).min()
     }
 
     /// Messages in the queue.
@@ -89,11 +87,17 @@ impl Queue {
 
     /// Gives out up to `max` claims in one lane, the longest due first.
     pub(crate) fn take(&mut self, worker: &WorkerId, lane: &Lane, max: usize, now: i64) -> Vec<Taken> {
-        let in_lane = self.due.iter().skip_while(|(other, ..)| other < lane).take_while(|(other, ..)| other == lane);
-        let mut ids: Vec<_> = in_lane.take_while(|(_, at, _)| *at <= now).map(|(.., id)| id.clone()).collect();
-        let mut seen = BTreeSet::new();
-        ids.retain(|id| seen.insert(id.clone()));
-        ids.truncate(max);
+        let mut ids: Vec<MessageId> = Vec::new();
+        let waiting = self.due.get(lane).into_iter().flatten();
+        for (_, id) in waiting.take_while(|(at, _)| *at <= now) {
+            if ids.len() == max {
+                break;
+            }
+            // A message may stand here under several times, and is one claim.
+            if !ids.contains(id) {
+                ids.push(id.clone());
+            }
+        }
         ids.into_iter().filter_map(|id| self.take_message(worker, lane, id, now)).collect()
     }
 
@@ -174,25 +178,31 @@ impl Queue {
     }
 
     fn index(&mut self, id: &MessageId) {
-        let keys = self.keys(id);
-        self.due.extend(keys);
-    }
-
-    fn unindex(&mut self, id: &MessageId) {
-        for key in self.keys(id) {
-            self.due.remove(&key);
+        for (lane, at) in self.places(id) {
+            self.due.entry(lane).or_default().insert((at, id.clone()));
         }
     }
 
-    /// The places of a message in `due`.
-    fn keys(&self, id: &MessageId) -> Vec<(Lane, i64, MessageId)> {
+    fn unindex(&mut self, id: &MessageId) {
+        for (lane, at) in self.places(id) {
+            if let Some(waiting) = self.due.get_mut(&lane) {
+                waiting.remove(&(at, id.clone()));
+                if waiting.is_empty() {
+                    self.due.remove(&lane);
+                }
+            }
+        }
+    }
+
+    /// The lanes and times at which a message stands in `due`.
+    fn places(&self, id: &MessageId) -> Vec<(Lane, i64)> {
         let recipients = self.messages.get(id).map(|message| &message.recipients[..]).unwrap_or_default();
         let unclaimed = recipients.iter().filter(|recipient| recipient.claim.is_none());
-        let keys = unclaimed.filter_map(|recipient| match recipient.state.status {
-            Status::Due(at) => Some((recipient.state.lane.clone(), at, id.clone())),
+        let places = unclaimed.filter_map(|recipient| match recipient.state.status {
+            Status::Due(at) => Some((recipient.state.lane.clone(), at)),
             _ => None,
         });
-        keys.collect()
+        places.collect()
     }
 }
 

@@ -78,7 +78,10 @@ fn parse() -> Result<Arguments, Failure> {
             Ok(()) => Failure::silent(0),
             Err(error) => Failure::output(error),
         },
-        Err(()) => Failure::usage(format!("{}; see smtp-spool --help", Printable(exit.output.trim_end()))),
+        Err(()) => {
+            let words: Vec<_> = exit.output.split_whitespace().collect();
+            Failure::usage(format!("{}; see smtp-spool --help", words.join(" ")))
+        }
     })
 }
 
