@@ -12,9 +12,10 @@
 
 use std::fmt;
 
-use smtp_proto::address::{ForwardPath, ReversePath};
+use smtp_proto::address::ReversePath;
 use smtp_proto::command::Command;
-use smtp_proto::parameter::{MailParameters, RcptParameters};
+use smtp_proto::parameter::MailParameters;
+pub use smtp_proto::transaction::Recipient;
 
 /// The envelope of a message (RFC 5321, 2.3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,15 +28,6 @@ pub struct Envelope {
     pub recipients: Vec<Recipient>,
     /// When the message was received.
     pub received_at_unix_seconds: i64,
-}
-
-/// One recipient of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recipient {
-    /// The address.
-    pub forward_path: ForwardPath,
-    /// The parameters of RCPT.
-    pub parameters: RcptParameters,
 }
 
 /// Why lines are not an envelope.
