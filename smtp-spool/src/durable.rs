@@ -85,8 +85,11 @@ pub(crate) fn append(disk: &dyn Disk, entry: &Entry, lines: &str) -> io::Result<
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut folder = disk.open_folder(entry.folder)?;
-            let mut file = disk.create(entry)?;
-            let result = file.write_all(lines.as_bytes()).and_then(|()| file.sync()).and_then(|()| folder.sync());
+            let written = disk.create(entry).and_then(|mut file| {
+                file.write_all(lines.as_bytes())?;
+                file.sync()
+            });
+            let result = written.and_then(|()| folder.sync());
             if result.is_err() {
                 // So that the next line begins anew, name and all. If this fails too, a duplicate is the worst.
                 let _ = disk.remove(entry);

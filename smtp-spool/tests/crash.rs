@@ -322,3 +322,37 @@ fn every_operation_of_recovery_fails_once() {
         check(&again, &history, false, &format!("recovery fails at {number}"));
     }
 }
+
+/// The first outcome of a message makes its record. However that fails, the next outcome is durable when it says so.
+#[test]
+fn a_record_that_could_not_be_made_is_made_anew() {
+    let faults = [Fault::Error(io::ErrorKind::Other), Fault::ErrorAfterEffect(io::ErrorKind::Other)];
+    for (step, fault) in (0..6).flat_map(|step| faults.map(|fault| (step, fault))) {
+        let disk = MemoryDisk::new();
+        let spool = open(&disk).unwrap();
+        put(&spool, "queued", body("queued"), Due::At(0)).unwrap();
+        let claim = spool.claim(&worker(), &Lane::unrouted(), 1, 0).unwrap().remove(0);
+        disk.fail_at(disk.operations().len() + step, fault);
+        let outcome = Outcome::Delivered("250 2.0.0 taken".to_owned());
+        let _ = spool.record(&claim, 0, &outcome);
+        assert_eq!(spool.record(&claim, 1, &outcome).unwrap(), Settled::Ok, "{fault:?} at {step}");
+        for survivor in disk.survivors(SURVIVORS) {
+            let recipients = Reader::on(Arc::new(survivor)).summary(&id("queued")).unwrap().recipients;
+            assert_eq!(recipients[1].status, Status::Delivered, "{fault:?} at {step}");
+        }
+    }
+}
+
+/// A power cut in the middle of a line; the lines after it must not be swallowed by it.
+#[test]
+fn a_record_goes_on_behind_a_torn_line() {
+    let disk = MemoryDisk::new();
+    put(&open(&disk).unwrap(), "queued", body("queued"), Due::At(0)).unwrap();
+    disk.plant(&Folder::State.entry("queued"), b"5f1d23a0 1 deli");
+    let mut history = History { stored: BTreeSet::from(["queued"]), ..History::default() };
+    deliver(&open(&disk).unwrap(), 0, Settlement::RetryAt(10), 0, &mut history);
+    assert_eq!(history.delivered, BTreeSet::from([0]));
+    check(&disk, &history, false, "torn line");
+    let summary = Reader::on(Arc::new(disk.clone())).summary(&id("queued")).unwrap();
+    assert_eq!(summary.recipients[1].status, Status::Due(10));
+}

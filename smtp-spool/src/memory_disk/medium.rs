@@ -166,9 +166,11 @@ impl Medium {
         if !is_successful {
             folder.pending.iter_mut().for_each(|change| change.is_lost = true);
         }
-        let (lost, synced) = folder.pending.drain(..).partition(|change| change.is_lost);
+        let (mut lost, synced): (Vec<_>, Vec<_>) = folder.pending.drain(..).partition(|change| change.is_lost);
+        // What was lost is older than what is synced now: the same name as it is now takes its place.
+        lost.retain(|change: &Change| synced.iter().all(|newer| newer.name != change.name));
         folder.pending = lost;
-        synced.into_iter().for_each(|change: Change| apply(&mut folder.durable, &change));
+        synced.iter().for_each(|change| apply(&mut folder.durable, change));
     }
 
     pub(super) fn number(&self, entry: &Entry) -> Option<usize> {
