@@ -215,6 +215,11 @@ impl Domain {
 }
 
 impl DomainName {
+    /// `localhost`, the name that every host has.
+    pub fn localhost() -> Self {
+        DomainName("localhost".to_owned())
+    }
+
     /// The name as it was given, without a final dot.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -94,3 +94,6 @@ pub mod line;
 pub mod server;
 
 pub mod client;
+
+#[cfg(test)]
+mod strategies;

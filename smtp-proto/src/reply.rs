@@ -51,8 +51,8 @@ impl Code {
         (200..=599).contains(&number).then_some(Code(number))
     }
 
-    /// For the table of our own replies, where a wrong number does not compile.
-    pub(crate) const fn literal<const NUMBER: u16>() -> Self {
+    /// A code that is written in the program: a wrong number does not compile.
+    pub const fn literal<const NUMBER: u16>() -> Self {
         const { assert!(NUMBER >= 200 && NUMBER <= 599) };
         Code(NUMBER)
     }
