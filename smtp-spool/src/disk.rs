@@ -1,7 +1,7 @@
 //! File operations as the engine needs them: few enough to be modelled in memory, power cuts included.
 //!
-//! [`OsDisk`](crate::OsDisk) does them in a directory, [`MemoryDisk`](crate::MemoryDisk) in memory. What the engine relies on, and the twin
-//! takes away whenever it is not asked for:
+//! [`OsDisk`](crate::OsDisk) does them in a directory, [`MemoryDisk`](crate::MemoryDisk) in memory. What the engine
+//! relies on, and the twin takes away whenever it is not asked for:
 //!
 //! * octets of a file survive a power cut only after [`DiskFile::sync`];
 //! * a name, or the absence of a name, survives only after [`DiskFolder::sync`];

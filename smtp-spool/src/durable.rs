@@ -9,8 +9,9 @@
 //!
 //! The folder of the temporary name is not synced: if the old name comes back, recovery removes it.
 //!
-//! A failed sync is final. Kernels drop the pages that they could not write and say "ok" to the next sync, so there is no
-//! second attempt on the same file anywhere.
+//! A failed sync is final. Kernels drop the pages that they could not write and say "ok" to the next sync, so nothing is
+//! synced for a second time in the hope of a better answer. A record goes on after a failed sync, since all that is at
+//! stake there is a repeated delivery; a message does not.
 
 use std::io;
 

@@ -89,3 +89,31 @@ impl fmt::Display for EnvelopeError {
 }
 
 impl std::error::Error for EnvelopeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_prints_and_nothing_else() {
+        let good =
+            "RECEIVED -5\r\nMAIL FROM:<> SMTPUTF8\r\nRCPT TO:<Postmaster>\r\nRCPT TO:<a@b.example> NOTIFY=NEVER\r\n";
+        assert_eq!(Envelope::parse(good).unwrap().to_string(), good);
+        for (text, what) in [
+            ("", "nothing"),
+            ("RECEIVED 1\r\nMAIL FROM:<>\r\n", "no recipient"),
+            ("RECEIVED 1\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>", "no end of line"),
+            ("RECEIVED 1\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\n\r\n", "an empty line"),
+            ("RECEIVED 1\nMAIL FROM:<>\nRCPT TO:<a@b.example>\n", "bare LF"),
+            ("RECEIVED x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\n", "no time"),
+            ("RECEIVED +1\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\n", "a time spelled otherwise"),
+            ("RECEIVED 1\r\nmail from:<>\r\nRCPT TO:<a@b.example>\r\n", "a command spelled otherwise"),
+            ("RECEIVED 1\r\nMAIL FROM:<> \r\nRCPT TO:<a@b.example>\r\n", "a space too many"),
+            ("RECEIVED 1\r\nMAIL FROM:<>\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\n", "two senders"),
+            ("RECEIVED 1\r\nRCPT TO:<a@b.example>\r\nMAIL FROM:<>\r\n", "the wrong order"),
+            ("RECEIVED 1\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n", "another command"),
+        ] {
+            assert_eq!(Envelope::parse(text), Err(EnvelopeError), "{what}");
+        }
+    }
+}

@@ -188,11 +188,12 @@ fn rename_without_replacing(old: &File, from: &[u8], new: &File, to: &[u8]) -> n
     link_and_unlink(old, from, new, to)
 }
 
-/// The older way to the same end: `link` never replaces. A crash in between leaves both names, and recovery empties
-/// `tmp`.
+/// The older way to the same end: `link` never replaces. The new name is what counts; if the old one cannot be removed,
+/// or a crash comes in between, both are there, and recovery empties `tmp`.
 fn link_and_unlink(old: &File, from: &[u8], new: &File, to: &[u8]) -> nix::Result<()> {
     unistd::linkat(old, from, new, to, fcntl::AtFlags::empty())?;
-    unistd::unlinkat(old, from, UnlinkatFlags::NoRemoveDir)
+    let _ = unistd::unlinkat(old, from, UnlinkatFlags::NoRemoveDir);
+    Ok(())
 }
 
 impl DiskFile for File {
@@ -212,5 +213,50 @@ impl DiskFile for File {
 impl DiskFolder for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The two ways to rename, one of which is used on other systems only.
+    #[test]
+    fn neither_way_of_renaming_replaces() {
+        for rename in [rename_without_replacing, link_and_unlink] {
+            let directory = tempfile::tempdir().unwrap();
+            let folder = File::open(directory.path()).unwrap();
+            for name in ["one", "two"] {
+                std::fs::write(directory.path().join(name), name).unwrap();
+            }
+            assert_eq!(rename(&folder, b"one", &folder, b"two"), Err(Errno::EEXIST));
+            assert_eq!(rename(&folder, b"none", &folder, b"new"), Err(Errno::ENOENT));
+            assert_eq!(rename(&folder, b"one", &folder, b"new"), Ok(()));
+            assert_eq!(std::fs::read(directory.path().join("two")).unwrap(), b"two");
+            assert_eq!(std::fs::read(directory.path().join("new")).unwrap(), b"one");
+            assert!(!directory.path().join("one").exists());
+        }
+    }
+
+    #[test]
+    fn what_is_made_is_for_the_owner_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("spool");
+        let disk = OsDisk::create(&path).unwrap();
+        drop(disk.create(&Folder::New.entry("m")).unwrap());
+        drop(disk.lock().unwrap().unwrap());
+        for (name, mode) in [("", 0o700), ("new", 0o700), ("new/m", 0o600), ("owner.lock", 0o600)] {
+            assert_eq!(std::fs::metadata(path.join(name)).unwrap().mode() & 0o777, mode, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_open_disk_follows_its_directory() {
+        let parent = tempfile::tempdir().unwrap();
+        let (before, after) = (parent.path().join("before"), parent.path().join("after"));
+        let disk = OsDisk::create(&before).unwrap();
+        std::fs::rename(&before, &after).unwrap();
+        drop(disk.create(&Folder::New.entry("m")).unwrap());
+        assert!(after.join("new/m").exists() && !before.exists());
     }
 }

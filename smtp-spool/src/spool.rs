@@ -51,7 +51,7 @@ impl Spool {
 
     /// The same on any disk.
     pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<(Spool, RecoveryReport), OpenError> {
-        Spool::open_at(disk, Path::new("(not a directory)"), options)
+        Spool::open_at(disk, Path::new("(a disk of the caller)"), options)
     }
 
     fn open_at(disk: Arc<dyn Disk>, path: &Path, options: Options) -> Result<(Spool, RecoveryReport), OpenError> {

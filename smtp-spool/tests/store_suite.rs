@@ -323,7 +323,7 @@ fn many_threads_commit_at_once() {
     });
 }
 
-/// One message, committed by many at once: each is told that it is stored or that it is not known, and it is there once.
+/// One message, committed by many at once: each is told that it is stored or that it is not known; it is there once.
 #[test]
 fn many_threads_commit_the_same_id() {
     on_every_engine(|fixture| {

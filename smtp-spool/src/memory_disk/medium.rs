@@ -116,7 +116,7 @@ impl Medium {
         if self.number(to).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        // Two changes that survive or not independently of each other: worse than journals are, and all that POSIX says.
+        // Two changes that survive or not independently of each other: worse than journals are, and all POSIX says.
         self.change(to, Some(number));
         self.change(from, None);
         Ok(())

@@ -66,3 +66,78 @@ fn variants(file: &MediumFile) -> Vec<Vec<u8>> {
     zeros.resize(all, 0);
     BTreeSet::from([file.durable.clone(), half, zeros, file.octets.clone()]).into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io::ErrorKind;
+
+    use super::super::{Fault, MemoryDisk};
+    use crate::disk::{Disk as _, DiskFile, Entry, Folder};
+
+    fn temporary() -> Entry {
+        Folder::Temporary.entry("t")
+    }
+
+    fn last() -> Entry {
+        Folder::New.entry("m")
+    }
+
+    /// A file of four octets under its temporary name.
+    fn written(disk: &MemoryDisk) -> Box<dyn DiskFile> {
+        let mut file = disk.create(&temporary()).unwrap();
+        file.write_all(b"mail").unwrap();
+        file
+    }
+
+    /// What may be found under the last name: `None` for no file.
+    fn found(disk: &MemoryDisk) -> BTreeSet<Option<Vec<u8>>> {
+        disk.survivors(1_000).iter().map(|survivor| survivor.octets(&last())).collect()
+    }
+
+    /// The orders that were measured on real file systems, and some of the ways in which they go wrong.
+    #[test]
+    fn only_the_safe_order_is_safe() {
+        let whole = Some(b"mail".to_vec());
+
+        let disk = MemoryDisk::new();
+        written(&disk).sync().unwrap();
+        disk.rename(&temporary(), &last()).unwrap();
+        assert_eq!(found(&disk), BTreeSet::from([None, whole.clone()]), "without a sync of the folder");
+        disk.open_folder(Folder::New).unwrap().sync().unwrap();
+        assert_eq!(found(&disk), BTreeSet::from([whole.clone()]), "the safe order");
+
+        let disk = MemoryDisk::new();
+        drop(written(&disk));
+        disk.rename(&temporary(), &last()).unwrap();
+        disk.open_folder(Folder::New).unwrap().sync().unwrap();
+        let partial = [&b""[..], b"ma", b"\0\0\0\0"].map(|octets| Some(octets.to_vec()));
+        let partial = BTreeSet::from_iter(partial.into_iter().chain([whole]));
+        assert_eq!(found(&disk), partial, "without a sync of the file");
+    }
+
+    /// As it was seen on ext4: the sync after a failed one says that all is well, and the data is lost.
+    #[test]
+    fn a_second_sync_proves_nothing() {
+        let disk = MemoryDisk::new();
+        let mut file = written(&disk);
+        disk.fail_at(disk.operations().len(), Fault::Error(ErrorKind::Other));
+        assert!(file.sync().is_err());
+        assert!(file.sync().is_ok());
+        disk.rename(&temporary(), &last()).unwrap();
+        disk.open_folder(Folder::New).unwrap().sync().unwrap();
+        assert!(found(&disk).contains(&Some(Vec::new())));
+    }
+
+    #[test]
+    fn survivors_are_bounded_and_hold_both_ends() {
+        let disk = MemoryDisk::new();
+        for number in 0..100 {
+            disk.create(&Folder::New.entry(number.to_string())).unwrap();
+        }
+        let survivors = disk.survivors(10);
+        assert_eq!(survivors.len(), 10);
+        let counts: Vec<_> = survivors.iter().map(|survivor| survivor.list(Folder::New).unwrap().len()).collect();
+        assert!(counts.contains(&0) && counts.contains(&100), "{counts:?}");
+    }
+}

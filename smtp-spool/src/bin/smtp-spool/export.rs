@@ -50,7 +50,8 @@ impl Export {
         }
     }
 
-    /// Writes a message under a name of its own and gives it its last name when it is whole. `false` if it has vanished.
+    /// Writes a message under a name of its own and gives it its last name when it is whole. `false` if it has
+    /// vanished.
     fn export(&self, reader: &Reader, id: &MessageId) -> Result<bool, Failure> {
         let content = match reader.content(id) {
             Err(ReadError::Missing) => return Ok(false),
