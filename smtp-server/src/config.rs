@@ -1,0 +1,48 @@
+//! What a server is told, with the default and the reason of each value.
+
+use std::time::Duration;
+
+use smtp_proto::address::{Domain, DomainName};
+use smtp_proto::server::Config as SessionConfig;
+
+use crate::network::Network;
+
+/// Threads beyond this are refused: each takes four memory maps, and at the system's default of 65,530 maps a process
+/// that starts too many is ended without a word.
+pub const MOST_THREADS: usize = 8_192;
+
+/// The settings of a server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Conversations at a time: one thread each. 256, which costs some 7 MiB while they are idle.
+    pub threads: usize,
+    /// Conversations at a time with one address (an IPv6 /64 counts as one), so that one peer cannot take all threads.
+    /// Half the threads; loopback is exempt.
+    pub connections_per_address: usize,
+    /// Names, sizes and timeouts of each session.
+    pub session: SessionConfig,
+    /// Peers whose bare LF counts as a line end.
+    pub accept_bare_lf: Vec<Network>,
+    /// How long a session between transactions must have been quiet before it may be ended because others wait. 30 s.
+    pub evict_after: Duration,
+    /// How long transactions may go on once the server is being stopped. 30 s.
+    pub drain_timeout: Duration,
+    /// How long a peer may take to close its side behind our last reply. 2 s.
+    pub linger_timeout: Duration,
+}
+
+impl Config {
+    /// The defaults for a host of this name.
+    pub fn new(hostname: DomainName) -> Self {
+        let threads = 256;
+        Config {
+            threads,
+            connections_per_address: threads / 2,
+            session: SessionConfig::new(Domain::Name(hostname)),
+            accept_bare_lf: Vec::new(),
+            evict_after: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(2),
+        }
+    }
+}

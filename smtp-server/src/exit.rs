@@ -1,0 +1,51 @@
+//! Why the server could not run, and the exit code of sysexits for it.
+
+use std::io;
+use std::net::SocketAddr;
+
+use smtp_server::spool::OpenError;
+
+/// EX_USAGE: the command line is wrong.
+pub(crate) const USAGE: u8 = 64;
+/// EX_NOUSER: no such user or group.
+pub(crate) const NO_USER: u8 = 67;
+/// EX_UNAVAILABLE: the address is taken.
+pub(crate) const UNAVAILABLE: u8 = 69;
+/// EX_OSERR: the system refused something.
+pub(crate) const SYSTEM: u8 = 71;
+/// EX_CANTCREAT: the spool cannot be made or opened.
+pub(crate) const SPOOL: u8 = 73;
+/// EX_TEMPFAIL: another server owns the spool.
+pub(crate) const OWNED: u8 = 75;
+/// EX_NOPERM: not allowed.
+pub(crate) const PERMISSION: u8 = 77;
+/// EX_CONFIG: a setting is wrong.
+pub(crate) const CONFIG: u8 = 78;
+
+/// An end before the beginning.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, text: impl Into<String>) -> Self {
+        Failure { code, text: text.into() }
+    }
+}
+
+pub(crate) fn bind(address: SocketAddr, error: &io::Error) -> Failure {
+    let (code, advice) = match error.kind() {
+        io::ErrorKind::AddrInUse => (UNAVAILABLE, "another program listens there; stop it or choose another port"),
+        io::ErrorKind::PermissionDenied => (PERMISSION, "ports below 1024 need root; start as root with --user"),
+        io::ErrorKind::AddrNotAvailable => (UNAVAILABLE, "this host does not have that address"),
+        _ => (SYSTEM, "see the system's message"),
+    };
+    Failure::new(code, format!("cannot listen on {address}: {error}; {advice}"))
+}
+
+pub(crate) fn open(error: &OpenError) -> Failure {
+    let code = if matches!(error, OpenError::Owned { .. }) { OWNED } else { SPOOL };
+    Failure::new(code, error.to_string())
+}

@@ -1,0 +1,80 @@
+//! The `smtp-server` binary: parse, bind, drop privileges, open the spool, recover, start, and only then say so.
+
+mod options;
+mod config_file;
+mod setup;
+mod privileges;
+mod exit;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use smtp_server::spool::Spool;
+use smtp_server::{Server, Stopper, listener};
+
+use exit::Failure;
+use setup::Setup;
+
+fn main() -> ExitCode {
+    let options = match options::read() {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    smtp_client::logging::start(log::LevelFilter::Info);
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say(&format!("smtp-server: {}", smtp_client::logging::escape(&failure.text)));
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(options: options::Options) -> Result<(), Failure> {
+    let is_check = options.check;
+    let setup = Setup::new(config_file::complete(options)?)?;
+    if is_check {
+        say("the configuration is valid");
+        return Ok(());
+    }
+    let mut listeners = Vec::new();
+    for &address in &setup.listen {
+        listeners.push(listener::bind(address).map_err(|error| exit::bind(address, &error))?);
+    }
+    privileges::raise_descriptor_limit();
+    privileges::drop_to(setup.user.as_deref(), setup.group.as_deref())?;
+    let (spool, report) = Spool::open(&setup.spool, setup.spool_options).map_err(|error| exit::open(&error))?;
+    log::info!("spool={:?} kept={} queued={}", setup.spool, report.kept_messages, report.queued_messages);
+    let server = Server::start(setup.config, listeners, Arc::new(spool), Arc::new(setup.policy))
+        .map_err(|error| Failure::new(exit::SYSTEM, format!("the server cannot be started: {error}")))?;
+    stop_on_signal(server.stopper())?;
+    for address in server.addresses() {
+        say(&format!("listening on {address}"));
+    }
+    server.join();
+    Ok(())
+}
+
+/// SIGINT, SIGTERM and SIGHUP: the first lets transactions finish, the second does not.
+fn stop_on_signal(stopper: Stopper) -> Result<(), Failure> {
+    let signals = AtomicUsize::new(0);
+    let handler = move || match signals.fetch_add(1, Ordering::Relaxed) {
+        0 => {
+            log::info!("stopping; open transactions may finish");
+            stopper.drain();
+        }
+        _ => {
+            log::info!("stopping now");
+            stopper.stop();
+        }
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|error| Failure::new(exit::SYSTEM, format!("signals cannot be handled: {error}")))
+}
+
+/// A line on standard error. There is nobody left to tell if that fails.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

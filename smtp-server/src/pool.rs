@@ -1,0 +1,148 @@
+//! The fixed pool: so many threads, so many conversations, and a clear answer to whoever comes too many.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+use smtp_proto::reply::Reply;
+
+use crate::admission::{Admission, Admitted};
+use crate::connection::{self, Host};
+use crate::registry::Registry;
+use crate::replies;
+
+/// Stack of a session thread. An overflow would end the whole process, and pages that are not touched cost nothing but
+/// address space, so it is generous; nothing in a session recurses.
+const STACK_OCTETS: usize = 1 << 20;
+
+/// What the accepting threads and the session threads share.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) registry: Registry,
+    host: Host,
+    admission: Arc<Admission>,
+    /// Threads that nobody is reserved for. A connection enters the channel only against one of these, so the channel is
+    /// never full and nobody waits in it behind a conversation.
+    free_threads: AtomicUsize,
+    /// Gone once the pool is closed.
+    sender: Mutex<Option<Sender<Accepted>>>,
+}
+
+/// The session threads.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    pub(crate) threads: Vec<JoinHandle<()>>,
+    /// Disconnected once the last of them has ended.
+    pub(crate) alive: Receiver<()>,
+}
+
+/// A connection for which a thread is reserved.
+#[derive(Debug)]
+struct Accepted {
+    stream: TcpStream,
+    address: SocketAddr,
+    _admitted: Admitted,
+}
+
+/// Gives a thread back to those who wait, also when the conversation ended in a panic.
+struct FreeOnDrop<'a>(&'a AtomicUsize);
+
+impl Drop for FreeOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl Pool {
+    /// Starts the threads. They end when [`Pool::close`] has been called and the last conversation is over.
+    pub(crate) fn start(host: Host) -> io::Result<(Arc<Self>, Workers)> {
+        let threads = host.config.threads.max(1);
+        if threads > crate::config::MOST_THREADS {
+            let text = format!("{threads} threads are more than {}", crate::config::MOST_THREADS);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let (sender, receiver) = crossbeam_channel::bounded(threads);
+        let pool = Arc::new(Pool {
+            registry: Registry::default(),
+            admission: Admission::new(host.config.connections_per_address),
+            free_threads: AtomicUsize::new(threads),
+            host,
+            sender: Mutex::new(Some(sender)),
+        });
+        let (living, alive) = crossbeam_channel::bounded::<()>(0);
+        let spawn = |number| {
+            let (pool, receiver, living) = (pool.clone(), receiver.clone(), living.clone());
+            let builder = std::thread::Builder::new().name(format!("session {number}")).stack_size(STACK_OCTETS);
+            builder.spawn(move || {
+                pool.work(&receiver);
+                drop(living);
+            })
+        };
+        let threads = (0..threads).map(spawn).collect::<io::Result<_>>()?;
+        Ok((pool, Workers { threads, alive }))
+    }
+
+    /// Hands a connection to a free thread, or turns it away.
+    pub(crate) fn admit(&self, stream: TcpStream, address: SocketAddr) {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let Some(admitted) = self.admission.admit(address.ip()) else {
+            log::warn!("peer={address} status=refused: too many connections from this address");
+            return turn_away(&stream, &replies::too_many_connections());
+        };
+        let config = &self.host.config;
+        let reserved = self.free_threads.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1));
+        // When the last threads go, whoever has been quiet for long makes room for the next.
+        if reserved.unwrap_or(0) <= config.threads / 16 + 1 {
+            self.registry.evict(config.evict_after);
+        }
+        if reserved.is_err() {
+            log::warn!("peer={address} status=refused: all {} threads are busy", config.threads);
+            return turn_away(&stream, &replies::busy());
+        }
+        let accepted = Accepted { stream, address, _admitted: admitted };
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        if sender.as_ref().is_none_or(|sender| sender.try_send(accepted).is_err()) {
+            // Only a pool that is closed has no room for a connection with a thread reserved; nobody waits for it now.
+            self.free_threads.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Takes no more connections. The threads end after the conversations that they have.
+    pub(crate) fn close(&self) {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The life of a session thread: one conversation after the other.
+    fn work(&self, receiver: &Receiver<Accepted>) {
+        let mut buffer = vec![0; connection::BUFFER_OCTETS];
+        while let Ok(accepted) = receiver.recv() {
+            let free = FreeOnDrop(&self.free_threads);
+            let stream = Arc::new(accepted.stream);
+            let conversation = AssertUnwindSafe(|| {
+                connection::serve(&self.host, &self.registry, &stream, accepted.address, &mut buffer);
+            });
+            if std::panic::catch_unwind(conversation).is_err() {
+                // A fault of ours costs one connection; its peer hears that it is temporary, and the mail waits there.
+                log::error!("peer={} status=failed: the session ended in a panic", accepted.address);
+                turn_away(&stream, &replies::failure());
+            }
+            drop(free);
+        }
+    }
+}
+
+/// Writes a last reply without ever blocking, and closes. The reply is short and the peer's window empty, so it goes out
+/// whole; a peer for which that is not so was not going to read it.
+fn turn_away(stream: &TcpStream, reply: &Reply) {
+    let mut octets = Vec::new();
+    reply.write_to(&mut octets);
+    let mut stream = stream;
+    let written = stream.set_nonblocking(true).and_then(|()| stream.write_all(&octets));
+    if let Err(error) = written.and_then(|()| stream.shutdown(std::net::Shutdown::Write)) {
+        log::debug!("turning a connection away: {error}");
+    }
+}

@@ -1,0 +1,68 @@
+//! Root binds the port and nothing else: after that the process becomes somebody who can do no harm.
+
+use std::ffi::CString;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::exit::{self, Failure};
+
+/// Becomes `user` and `group` for good. Must run before any thread is started; the spool is opened afterwards, as the new
+/// user, so that a wrong owner shows now and not at the first message.
+pub(crate) fn drop_to(user: Option<&str>, group: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = user else {
+        if Uid::effective().is_root() {
+            log::warn!("running as root; --user NAME gives that up once the ports are bound");
+        }
+        return Ok(());
+    };
+    let failed = |doing: &str, error: nix::errno::Errno| {
+        Failure::new(exit::PERMISSION, format!("{doing}: {error}; only root can become somebody else"))
+    };
+    let user = User::from_name(name)
+        .map_err(|error| failed("looking the user up", error))?
+        .ok_or_else(|| Failure::new(exit::NO_USER, format!("there is no user {name:?}")))?;
+    let group = match group {
+        None => user.gid,
+        Some(group) => group_id(group)?,
+    };
+    let c_name = CString::new(name).map_err(|_| Failure::new(exit::NO_USER, format!("there is no user {name:?}")))?;
+    // The order matters: once the user is gone, the groups cannot be changed any more.
+    set_groups(&c_name, group).map_err(|error| failed("setting the groups", error))?;
+    nix::unistd::setgid(group).map_err(|error| failed("setting the group", error))?;
+    nix::unistd::setuid(user.uid).map_err(|error| failed("setting the user", error))?;
+    // A process that can still become root again has given up nothing.
+    if !user.uid.is_root() && nix::unistd::setuid(Uid::from_raw(0)).is_ok() {
+        return Err(Failure::new(exit::SYSTEM, "the system did not let go of root"));
+    }
+    Ok(())
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn set_groups(user: &std::ffi::CStr, group: Gid) -> nix::Result<()> {
+    nix::unistd::initgroups(user, group)
+}
+
+/// There initgroups is not to be had; no further groups is the safer choice in any case.
+#[cfg(target_vendor = "apple")]
+fn set_groups(_user: &std::ffi::CStr, _group: Gid) -> nix::Result<()> {
+    Ok(())
+}
+
+fn group_id(name: &str) -> Result<Gid, Failure> {
+    match Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid),
+        Ok(None) => Err(Failure::new(exit::NO_USER, format!("there is no group {name:?}"))),
+        Err(error) => Err(Failure::new(exit::PERMISSION, format!("looking the group up: {error}"))),
+    }
+}
+
+/// Each conversation needs a socket and perhaps a file: the soft limit of 1,024 is soon used up, the hard one is what the
+/// administrator meant.
+pub(crate) fn raise_descriptor_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        log::warn!("the limit of open files stays as it is: {error}");
+    }
+}

@@ -1,0 +1,134 @@
+//! From settings as they are written to a server that can be started: defaults filled in, files read, sense checked.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use smtp_server::Config;
+use smtp_server::config::MOST_THREADS;
+use smtp_server::policy::LocalPolicy;
+use smtp_server::proto::address::DomainName;
+use smtp_server::recipients::Recipients;
+use smtp_server::spool::Options as SpoolOptions;
+
+use crate::exit::{self, Failure};
+use crate::options::Options;
+
+/// RFC 5321, 4.5.3.1.7 and 4.5.3.1.8: what everybody must be able to receive.
+const LEAST_MESSAGE_OCTETS: u64 = 64 * 1024;
+const LEAST_RECIPIENTS: usize = 100;
+
+/// All that is needed to start.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) spool: PathBuf,
+    pub(crate) spool_options: SpoolOptions,
+    pub(crate) user: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) config: Config,
+    pub(crate) policy: LocalPolicy,
+}
+
+impl Setup {
+    pub(crate) fn new(options: Options) -> Result<Self, Failure> {
+        if options.group.is_some() && options.user.is_none() {
+            return Err(wrong("--group is of no use without --user"));
+        }
+        let hostname = options.hostname.clone().unwrap_or_else(own_name);
+        let domains = match options.domain.as_slice() {
+            [] => vec![hostname.clone(), localhost()],
+            given => given.to_vec(),
+        };
+        let mut policy = LocalPolicy::new(domains);
+        if let Some(path) = &options.recipients {
+            policy = policy.with_recipients(read_recipients(path)?);
+        }
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 2525));
+        Ok(Setup {
+            listen: if options.listen.is_empty() { vec![loopback] } else { options.listen.clone() },
+            spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
+            spool_options: SpoolOptions { keep_max_bytes: options.keep_max_bytes, ..SpoolOptions::default() },
+            user: options.user.clone(),
+            group: options.group.clone(),
+            config: config(&options, hostname)?,
+            policy,
+        })
+    }
+}
+
+fn config(options: &Options, hostname: DomainName) -> Result<Config, Failure> {
+    let mut config = Config::new(hostname);
+    if let Some(threads) = options.threads {
+        if !(1..=MOST_THREADS).contains(&threads) {
+            return Err(wrong(format!("threads must be from 1 to {MOST_THREADS}, not {threads}")));
+        }
+        config.threads = threads;
+        config.connections_per_address = threads.div_ceil(2);
+    }
+    if let Some(connections) = options.max_connections_per_ip {
+        config.connections_per_address = at_least(connections, 1, "max-connections-per-ip")?;
+    }
+    if let Some(octets) = options.max_message_size {
+        config.session.message_octets = at_least(octets, LEAST_MESSAGE_OCTETS, "max-message-size")?;
+    }
+    if let Some(recipients) = options.max_recipients {
+        config.session.recipients = at_least(recipients, LEAST_RECIPIENTS, "max-recipients")?;
+    }
+    config.accept_bare_lf = options.accept_bare_lf.clone();
+    Ok(config)
+}
+
+fn at_least<T: PartialOrd + std::fmt::Display>(value: T, least: T, name: &str) -> Result<T, Failure> {
+    if value < least {
+        return Err(wrong(format!("{name} must be at least {least}, not {value}")));
+    }
+    Ok(value)
+}
+
+fn wrong(text: impl Into<String>) -> Failure {
+    Failure::new(exit::CONFIG, text)
+}
+
+fn read_recipients(path: &Path) -> Result<Recipients, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
+    Recipients::parse(&text).map_err(|error| wrong(format!("{}: {error}", path.display())))
+}
+
+/// What this host calls itself, if that is a name that mail can use.
+fn own_name() -> DomainName {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.filter(|name| name.is_ascii()).and_then(|name| name.parse().ok()).unwrap_or_else(localhost)
+}
+
+fn localhost() -> DomainName {
+    DomainName::localhost()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_below_the_minimum_of_the_rfc_are_refused() {
+        let least = Options { max_message_size: Some(65_536), max_recipients: Some(100), ..Options::default() };
+        assert!(Setup::new(least.clone()).is_ok());
+        for options in [
+            Options { max_message_size: Some(65_535), ..least.clone() },
+            Options { max_recipients: Some(99), ..least.clone() },
+            Options { threads: Some(0), ..least.clone() },
+            Options { threads: Some(MOST_THREADS + 1), ..least.clone() },
+            Options { max_connections_per_ip: Some(0), ..least.clone() },
+            Options { group: Some("mail".into()), ..least.clone() },
+            Options { recipients: Some("/nonexistent/list".into()), ..least },
+        ] {
+            assert_eq!(Setup::new(options).map(|_| ()).map_err(|failure| failure.code), Err(exit::CONFIG));
+        }
+    }
+
+    #[test]
+    fn with_no_option_it_listens_on_loopback_only() {
+        let setup = Setup::new(Options::default()).unwrap();
+        assert_eq!(setup.listen, ["127.0.0.1:2525".parse().unwrap()]);
+        assert_eq!(setup.spool, Path::new("spool"));
+    }
+}
