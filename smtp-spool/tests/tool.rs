@@ -13,7 +13,7 @@ use support::*;
 
 struct Place {
     parent: tempfile::TempDir,
-    spool: Option<Spool>,
+    spool: Spool,
 }
 
 impl Place {
@@ -24,7 +24,7 @@ impl Place {
         for (name, length) in [("a", 0), ("b", 10), ("c", 200_000)] {
             put(&spool, name, &octets(length), Due::Kept).unwrap();
         }
-        Place { parent, spool: Some(spool) }
+        Place { parent, spool }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -78,7 +78,7 @@ fn list_beside_the_owner() {
 #[test]
 fn list_tells_where_each_recipient_of_a_queued_message_stands() {
     let place = Place::new();
-    let spool = place.spool.as_ref().unwrap();
+    let spool = &place.spool;
     put(spool, "q", b"", Due::At(0)).unwrap();
     let claim = spool.claim(&WorkerId("w".to_owned()), &Lane::unrouted(), 1, 0).unwrap().remove(0);
     let _ = spool.record(&claim, 0, &Outcome::Delivered("250 \"ok\" \u{202e}\u{1b}[2J".to_owned())).unwrap();
@@ -146,18 +146,6 @@ fn export_writes_whole_files_and_replaces_none() {
     assert_eq!(std::fs::read(target.join("b.eml")).unwrap(), b"mine");
     assert_eq!(std::fs::read_dir(&target).unwrap().count(), 3);
     assert_eq!(place.run(&["export", place.path("no/such").to_str().unwrap()]).0, 73);
-}
-
-#[test]
-fn remove_needs_the_spool_for_itself() {
-    let mut place = Place::new();
-    let (code, _, error) = place.run(&["remove", "b"]);
-    assert_eq!(code, 75);
-    assert!(error.contains("in use by another process"), "{error}");
-    place.spool = None;
-    assert_eq!(place.run(&["remove", "b"]), (0, String::new(), String::new()));
-    assert_eq!(place.run(&["remove", "b"]).0, 66);
-    assert!(!place.path("spool/new/b").exists());
 }
 
 #[test]
