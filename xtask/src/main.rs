@@ -1,2 +1,66 @@
-//! stub
-fn main() {}
+//! The workshop: what one does with this project, as `cargo xtask TASK`.
+//!
+//! One task is one file with one `run`. What they share is in [`workshop`]: processes that do not outlive their owner,
+//! directories that remove themselves, messages that can be told apart, a count of what went well.
+
+// To print is what a task is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod workshop;
+mod demo;
+mod test;
+mod ci;
+mod tidy;
+mod interop;
+mod torture;
+mod load;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK [OPTION]...
+
+tasks, the one to begin with first:
+  demo      starts a server, sends real mail to it and explains what is said, line by line
+  test      runs every test of the workspace; what follows goes to `cargo test`
+  ci        what must pass before a change goes in: format, tidy, clippy, test, documentation
+  tidy      the house rules that a program can check; a part of ci
+  interop   our server and our client against swaks, curl, Python and Postfix, compared octet for octet
+  torture   kills, power cuts, full disks: is everything there that was acknowledged?  [--quick]
+  load      10,000 messages, a large one, 1,000 idle connections, a full pool; with figures
+
+interop and torture skip what is not installed, and say so; with --require-all, or CI=true in the environment, whatever
+is skipped counts as failed.
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let (task, options) = match words.split_first() {
+        Some((task, options)) => (task.as_str(), options),
+        None => ("", &[][..]),
+    };
+    let result = match task {
+        "demo" => demo::run(options),
+        "test" => test::run(options),
+        "ci" => ci::run(options),
+        "tidy" => tidy::run(options),
+        "interop" => interop::run(options),
+        "torture" => torture::run(options),
+        "load" => load::run(options),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask {task}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

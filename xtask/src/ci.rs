@@ -1,0 +1,23 @@
+//! `cargo xtask ci`: what must pass before a change goes in, the quickest first.
+
+use crate::workshop::programs::cargo;
+use crate::workshop::{Outcome, failure::fail};
+use crate::{test, tidy};
+
+/// Stops at the first step that fails.
+pub(crate) fn run(_options: &[String]) -> Outcome {
+    step("format", &["fmt", "--all", "--check"], &[])?;
+    println!("== tidy");
+    tidy::run(&[])?;
+    step("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    println!("== test");
+    test::run(&[])?;
+    step("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-Dwarnings")])?;
+    println!("everything passed");
+    Ok(())
+}
+
+fn step(name: &str, words: &[&str], variables: &[(&str, &str)]) -> Outcome {
+    println!("== {name}: cargo {}", words.join(" "));
+    if cargo(words, variables)?.success() { Ok(()) } else { fail(format!("{name} failed")) }
+}

@@ -1,0 +1,32 @@
+//! `cargo xtask interop`: real mail with programs that others wrote.
+//!
+//! Our server against four clients, our client against two servers. Every message is compared octet for octet with what
+//! was meant to arrive: line ends normalised to CRLF, a CRLF behind the last line, and without the fields that the
+//! receiver put on top.
+
+mod shapes;
+mod clients;
+mod our_server;
+mod servers;
+mod our_client;
+
+use crate::workshop::Outcome;
+use crate::workshop::programs::Programs;
+use crate::workshop::scratch::Scratch;
+use crate::workshop::tally::Tally;
+
+/// Who sends, in every conversation.
+const SENDER: &str = "alice@example.org";
+
+/// One line per peer and shape.
+pub(crate) fn run(options: &[String]) -> Outcome {
+    let programs = Programs::build()?;
+    let mut tally = Tally::new(options);
+    let scratch = Scratch::new("interop")?;
+    println!("\n== their clients, our server");
+    our_server::run(&programs, &scratch, &mut tally)?;
+    println!("\n== our client, their servers");
+    our_client::run(&programs, &scratch, &mut tally)?;
+    drop(scratch);
+    tally.finish()
+}

@@ -1,0 +1,129 @@
+//! Clients that others wrote, and how each is told to send a message.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::SENDER;
+use super::shapes::Shape;
+use crate::workshop::letter::with_lf;
+use crate::workshop::process::{self, run};
+use crate::workshop::scratch::Scratch;
+use crate::workshop::{Outcome, failure::ensure};
+
+/// How long one message may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client.
+pub(super) struct Client {
+    /// The program's name.
+    pub(super) program: &'static str,
+    /// How to get it.
+    pub(super) remedy: &'static str,
+    /// Whether it can send several messages over one connection.
+    pub(super) keeps_connection: bool,
+    /// What it puts behind every message on its own account.
+    pub(super) appends: &'static [u8],
+    /// Sends a message to its recipients.
+    pub(super) send: fn(SocketAddr, &Shape, &Scratch) -> Outcome,
+}
+
+/// All of them.
+pub(super) const CLIENTS: [Client; 4] = [
+    Client { program: "swaks", remedy: "install swaks", keeps_connection: false, appends: b"", send: swaks },
+    Client { program: "curl", remedy: "install curl", keeps_connection: true, appends: b"", send: curl },
+    Client { program: "python3", remedy: "install python3", keeps_connection: true, appends: b"", send: smtplib },
+    Client {
+        program: "smtp-source",
+        remedy: "install postfix",
+        keeps_connection: true,
+        appends: b"\r\n",
+        send: smtp_source,
+    },
+];
+
+/// The recipients, named as smtp-source names them: `bob@localhost`, `2bob@localhost` and so on.
+pub(super) fn recipients(shape: &Shape) -> Vec<String> {
+    let others = (2..=shape.recipients).map(|number| format!("{number}bob@localhost"));
+    std::iter::once("bob@localhost".to_owned()).chain(others).collect()
+}
+
+fn swaks(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
+    // It puts a line end of its own behind what it is given, and an empty line behind the header section, whatever is
+    // there; so a message without a body is handed over as it is to travel.
+    let content = shape.octets.strip_suffix(b"\r\n").unwrap_or(&shape.octets);
+    let is_empty = content.ends_with(b"\r\n");
+    let content = if is_empty { [content, b"\r\n."].concat() } else { content.to_vec() };
+    let file = scratch.file("swaks.eml", content)?;
+    let mut command = Command::new("swaks");
+    command.args(["--hide-all", "--helo", "client.example.org", "--from", SENDER]);
+    command.args(["--to", &recipients(shape).join(","), "--server", &server.ip().to_string()]);
+    command.args(["--port", &server.port().to_string(), "--data", &format!("@{}", file.display())]);
+    if is_empty {
+        command.arg("--no-data-fixup");
+    }
+    must_succeed(&mut command)
+}
+
+fn curl(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
+    let file = scratch.file("curl.eml", &shape.octets)?;
+    let mut command = Command::new("curl");
+    for copy in 0..shape.copies {
+        if copy > 0 {
+            command.arg("--next");
+        }
+        command.args(["--silent", "--show-error", "--url", &format!("smtp://{server}/client.example.org")]);
+        command.args(["--mail-from", SENDER]).arg("--upload-file").arg(&file);
+        for recipient in recipients(shape) {
+            command.args(["--mail-rcpt", &recipient]);
+        }
+    }
+    must_succeed(&mut command)
+}
+
+/// Host, port, copies, options of MAIL, sender, file; then the recipients.
+const SMTPLIB: &str = "
+import smtplib, sys
+host, port, copies, options, sender, file = sys.argv[1:7]
+content = open(file, 'rb').read()
+with smtplib.SMTP(host, int(port), 'client.example.org', timeout=50) as server:
+    for _ in range(int(copies)):
+        refused = server.sendmail(sender, sys.argv[7:], content, mail_options=options.split())
+        assert not refused, refused
+";
+
+fn smtplib(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
+    let file = scratch.file("smtplib.eml", &shape.octets)?;
+    let options = if shape.is_eight_bit() { "BODY=8BITMIME" } else { "" };
+    let mut command = Command::new("python3");
+    command.args(["-c", SMTPLIB, &server.ip().to_string(), &server.port().to_string(), &shape.copies.to_string()]);
+    command.args([options, SENDER]).arg(&file).args(recipients(shape));
+    must_succeed(&mut command)
+}
+
+fn smtp_source(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
+    // It makes CRLF of each LF.
+    let file = scratch.file("smtp-source.eml", with_lf(&shape.octets))?;
+    let mut command = Command::new("smtp-source");
+    command.args(["-s", "1", "-d", "-m", &shape.copies.to_string(), "-M", "client.example.org", "-f", SENDER]);
+    command.args(["-t", "bob@localhost", "-r", &shape.recipients.to_string()]).arg("-F").arg(&file);
+    command.arg(format!("inet:{server}"));
+    must_succeed(&mut with_system_directories(command))
+}
+
+/// Postfix's tools lie where only root's search path leads.
+pub(super) fn with_system_directories(mut command: Command) -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain([Path::new("/usr/sbin").to_owned()]);
+    if let Ok(path) = std::env::join_paths(places) {
+        command.env("PATH", path);
+    }
+    command
+}
+
+fn must_succeed(command: &mut Command) -> Outcome {
+    let finished = run(command, PATIENCE)?;
+    let words = || format!("{}: {}: {}", process::shown(command), finished.status, finished.text());
+    ensure(finished.status.success(), || words().chars().take(600).collect())
+}

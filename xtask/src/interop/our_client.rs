@@ -1,0 +1,116 @@
+//! Our client, their servers: what arrived is what the client was given.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::SENDER;
+use super::clients::recipients;
+use super::servers::{Postfix, Receiver, Sink};
+use super::shapes::{self, Shape};
+use crate::workshop::letter::{difference, with_lf};
+use crate::workshop::process::{self, Finished, is_installed};
+use crate::workshop::programs::Programs;
+use crate::workshop::scratch::Scratch;
+use crate::workshop::tally::Tally;
+use crate::workshop::{OrFail, Outcome, failure::ensure};
+
+/// How long the client may take for one message.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Both servers with every shape, and what only one of them can do.
+pub(super) fn run(programs: &Programs, scratch: &Scratch, tally: &mut Tally) -> Outcome {
+    if is_installed("smtp-sink") {
+        let mut sink = Sink::start(scratch, &[])?;
+        every_shape("smtp-sink", &mut sink, programs, scratch, tally);
+        drop(sink);
+        answers(programs, scratch, tally);
+    } else {
+        tally.skip("smtp-sink", "install postfix");
+    }
+    if !is_installed("postfix") {
+        tally.skip("Postfix", "install postfix");
+    } else if !nix::unistd::geteuid().is_root() {
+        tally.skip("Postfix", "run as root, which Postfix wants to be started by");
+    } else {
+        let mut postfix = Postfix::start(scratch)?;
+        every_shape("Postfix", &mut postfix, programs, scratch, tally);
+    }
+    Ok(())
+}
+
+fn every_shape(name: &str, server: &mut dyn Receiver, programs: &Programs, scratch: &Scratch, tally: &mut Tally) {
+    for shape in shapes::all() {
+        let result = send_and_compare(server, &shape, programs, scratch);
+        tally.check(&format!("our client to {name}: {}", shape.name), result.map(|()| String::new()));
+    }
+}
+
+fn send_and_compare(server: &mut dyn Receiver, shape: &Shape, programs: &Programs, scratch: &Scratch) -> Outcome {
+    let finished = send(server, shape, programs, scratch)?;
+    ensure(finished.status.success(), || format!("{}: {}", finished.status, finished.text()))?;
+    let expected = shape.expected();
+    for found in server.take(server.files(shape.recipients) * shape.copies)? {
+        ensure(found == expected, || difference(&expected, &found))?;
+    }
+    Ok(())
+}
+
+/// The message lies in a file with the line ends of Unix, as files do.
+fn send(server: &dyn Receiver, shape: &Shape, programs: &Programs, scratch: &Scratch) -> Outcome<Finished> {
+    let file = scratch.file("client.eml", with_lf(&shape.octets))?;
+    let mut command: Command = programs.client();
+    command.args(["send", "--retries", "0", "--server", &server.address().to_string(), "--from", SENDER]);
+    for recipient in recipients(shape) {
+        command.args(["--to", &recipient]);
+    }
+    for _ in 0..shape.copies {
+        command.arg(&file);
+    }
+    process::run(&mut command, PATIENCE)
+}
+
+/// What the client makes of a server that is old, poor or in a bad mood: options of smtp-sink, how many messages it has
+/// heard to the end (it notes them also if it refuses them then), and the client's exit code.
+const MOODS: [(&str, &[&str], usize, i32); 11] = [
+    ("knows HELO only", &["-e"], 1, 0),
+    ("has no PIPELINING", &["-p"], 1, 0),
+    ("has no enhanced codes", &["-E"], 1, 0),
+    ("refuses DATA for now", &["-r", "DATA"], 0, 75),
+    ("refuses the content for now", &["-r", "."], 1, 75),
+    ("refuses RCPT for good", &["-f", "RCPT"], 0, 69),
+    ("refuses the content for good", &["-f", "."], 1, 69),
+    ("refuses in the greeting", &["-f", "CONNECT"], 0, 69),
+    ("says 421 to MAIL", &["-Q", "MAIL"], 0, 75),
+    ("hangs up at DATA", &["-q", "DATA"], 0, 75),
+    ("hangs up in the content", &["-A", "0"], 0, 69),
+];
+
+fn answers(programs: &Programs, scratch: &Scratch, tally: &mut Tally) {
+    for (name, options, arrivals, code) in MOODS {
+        let result = mood(programs, scratch, options, arrivals, code);
+        tally.check(&format!("our client to smtp-sink, which {name}"), result.map(|()| format!("exit code {code}")));
+    }
+    tally.check("our client to smtp-sink without 8BITMIME", seven_bit(programs, scratch));
+}
+
+fn mood(programs: &Programs, scratch: &Scratch, options: &[&str], arrivals: usize, code: i32) -> Outcome {
+    let mut sink = Sink::start(scratch, options)?;
+    let shape = shapes::all().into_iter().next().or_fail("there is no shape")?;
+    let finished = send(&sink, &shape, programs, scratch)?;
+    ensure(finished.status.code() == Some(code), || format!("{}: {}", finished.status, finished.text()))?;
+    for found in sink.take(arrivals)? {
+        ensure(found == shape.expected(), || difference(&shape.expected(), &found))?;
+    }
+    Ok(())
+}
+
+/// RFC 6152, 3: octets above 127 must not go to a server that does not offer 8BITMIME.
+fn seven_bit(programs: &Programs, scratch: &Scratch) -> Outcome<String> {
+    let mut sink = Sink::start(scratch, &["-8"])?;
+    for shape in shapes::all().iter().filter(|shape| shape.is_eight_bit()) {
+        let finished = send(&sink, shape, programs, scratch)?;
+        ensure(finished.status.code() == Some(69), || format!("{}: {}", finished.status, finished.text()))?;
+        sink.take(0)?;
+    }
+    Ok("refused before anything was sent".to_owned())
+}
