@@ -2,13 +2,15 @@
 
 use crate::workshop::programs::cargo;
 use crate::workshop::{Outcome, failure::fail};
-use crate::{test, tidy};
+use crate::{requirements, test, tidy};
 
 /// Stops at the first step that fails.
 pub(crate) fn run(_options: &[String]) -> Outcome {
     step("format", &["fmt", "--all", "--check"], &[])?;
     println!("== tidy");
     tidy::run(&[])?;
+    println!("== requirements");
+    requirements::run(&[])?;
     step("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     println!("== test");
     test::run(&[])?;

@@ -11,6 +11,7 @@ mod demo;
 mod test;
 mod ci;
 mod tidy;
+mod requirements;
 mod interop;
 mod torture;
 mod load;
@@ -25,6 +26,7 @@ tasks, the one to begin with first:
   test      runs every test of the workspace; what follows goes to `cargo test`
   ci        what must pass before a change goes in: format, tidy, clippy, test, documentation
   tidy      the house rules that a program can check; a part of ci
+  requirements  holds docs/requirements.md against the code and the tests; a part of ci  [--write]
   interop   our server and our client against swaks, curl, Python and Postfix, compared octet for octet
   torture   kills, power cuts, full disks: is everything there that was acknowledged?  [--quick]
   load      10,000 messages, a large one, 1,000 idle connections, a full pool; with figures
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         "test" => test::run(options),
         "ci" => ci::run(options),
         "tidy" => tidy::run(options),
+        "requirements" => requirements::run(options),
         "interop" => interop::run(options),
         "torture" => torture::run(options),
         "load" => load::run(options),

@@ -29,10 +29,10 @@ const FORBIDDEN_IN_PROTO: [&str; 9] = [
 ];
 
 /// A file of the project.
-struct SourceFile {
+pub(crate) struct SourceFile {
     /// Its path from the top of the workspace.
-    name: String,
-    text: String,
+    pub(crate) name: String,
+    pub(crate) text: String,
 }
 
 /// What is wrong where.
@@ -43,17 +43,10 @@ struct Finding {
 
 /// Prints every finding.
 pub(crate) fn run(_options: &[String]) -> Outcome {
-    let root = root()?;
-    let mut files = Vec::new();
-    collect(&root, &root, &mut files)?;
-    files.sort_by(|one, other| one.name.cmp(&other.name));
-    let rows = requirement_rows(&files);
-    if rows.is_none() {
-        println!("note: docs/requirements.md does not exist yet, so row ids are not checked");
-    }
+    let files = source_files(&root()?)?;
     let mut count = 0;
     for file in &files {
-        for finding in findings(file, rows.as_deref()) {
+        for finding in findings(file) {
             println!("{}:{}: {}", file.name, finding.line, finding.what);
             count += 1;
         }
@@ -62,13 +55,20 @@ pub(crate) fn run(_options: &[String]) -> Outcome {
     if count == 0 { Ok(()) } else { fail(format!("{count} findings")) }
 }
 
-fn findings(file: &SourceFile, rows: Option<&[String]>) -> Vec<Finding> {
+/// Every Rust file and page of the workspace, and its Cargo.lock, by name.
+pub(crate) fn source_files(root: &Path) -> Outcome<Vec<SourceFile>> {
+    let mut files = Vec::new();
+    collect(root, root, &mut files)?;
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(files)
+}
+
+fn findings(file: &SourceFile) -> Vec<Finding> {
     let mut findings = Vec::new();
     if file.name.ends_with(".rs") {
         findings.extend(first_line(&file.text));
         findings.extend(citations(&file.text));
         findings.extend(unfinished(&file.text));
-        findings.extend(rows.into_iter().flat_map(|rows| unknown_rows(&file.text, rows)));
     }
     if file.name.starts_with("smtp-proto/src/") && !file.name.ends_with("tests.rs") {
         findings.extend(forbidden(&file.text, &FORBIDDEN_IN_PROTO, "the protocol core must not use"));
@@ -103,13 +103,6 @@ fn collect(root: &Path, directory: &Path, files: &mut Vec<SourceFile>) -> Outcom
         }
     }
     Ok(())
-}
-
-/// The ids of the rows `| N001 | ...`. `None` without the page.
-fn requirement_rows(files: &[SourceFile]) -> Option<Vec<String>> {
-    let page = files.iter().find(|file| file.name == "docs/requirements.md")?;
-    let rows = page.text.lines().filter_map(|line| line.strip_prefix('|')?.split('|').next());
-    Some(rows.map(|cell| cell.trim().to_owned()).filter(|cell| is_row_id(cell)).collect())
 }
 
 /// The first line of every file says what the file is for.
@@ -190,24 +183,6 @@ fn contains_word(text: &str, word: &str) -> bool {
     })
 }
 
-/// Row ids that the code names and docs/requirements.md does not have.
-fn unknown_rows(text: &str, rows: &[String]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (line, text) in numbered(text) {
-        let words = text.split(|character: char| !character.is_ascii_alphanumeric());
-        for word in words.filter(|word| is_row_id(word) && !rows.iter().any(|row| row == word)) {
-            findings.push(Finding { line, what: format!("docs/requirements.md has no row {word}") });
-        }
-    }
-    findings
-}
-
-/// `N` or `X` and three digits.
-fn is_row_id(word: &str) -> bool {
-    let digits = word.strip_prefix(['N', 'X']);
-    digits.is_some_and(|digits| digits.len() == 3 && digits.bytes().all(|digit| digit.is_ascii_digit()))
-}
-
 /// Documents are read on other machines.
 fn machine_paths(text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -221,7 +196,7 @@ fn machine_paths(text: &str) -> Vec<Finding> {
     findings
 }
 
-fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(crate) fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().map(|(place, line)| (place + 1, line))
 }
 
@@ -267,13 +242,5 @@ mod tests {
         assert!(contains_word("use log::debug;", "log::"));
         assert!(!contains_word("use catalog::debug;", "log::"));
         assert!(!contains_word("SystemTimestamp", "SystemTime"));
-    }
-
-    #[test]
-    fn row_ids() {
-        let rows = ["N001".to_owned()];
-        assert!(unknown_rows("/// Row N001.", &rows).is_empty());
-        assert_eq!(unknown_rows("/// Rows N001, N002.", &rows).len(), 1);
-        assert!(unknown_rows("let CN002 = N0021;", &rows).is_empty());
     }
 }
