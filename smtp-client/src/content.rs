@@ -94,7 +94,8 @@ impl Content {
         if metadata.is_dir() {
             return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
         }
-        if !metadata.is_file() {
+        // Files that the kernel makes up have no length.
+        if !metadata.is_file() || metadata.len() == 0 {
             return Content::from_reader(file);
         }
         Content::from_open_file(file, metadata.len())
@@ -107,9 +108,9 @@ impl Content {
         if octets.len() < MEMORY_OCTETS {
             return Content::from_bytes(octets);
         }
-        let mut file = nameless_file()?;
-        file.write_all(&octets)?;
-        let copied = io::copy(&mut input, &mut file)?;
+        let mut file = nameless_file().map_err(without_room)?;
+        file.write_all(&octets).map_err(without_room)?;
+        let copied = io::copy(&mut input, &mut file).map_err(without_room)?;
         Content::from_open_file(file, octets.len() as u64 + copied)
     }
 
@@ -229,6 +230,12 @@ impl Read for PositionedReader<'_> {
     }
 }
 
+/// Says whose fault it is: otherwise a missing temporary directory looks like a missing message.
+fn without_room(error: io::Error) -> io::Error {
+    let directory = std::env::temp_dir();
+    io::Error::other(format!("the message cannot be kept in {} while it is sent: {error}", directory.display()))
+}
+
 /// A file that nobody else can open and that is gone when it is closed.
 fn nameless_file() -> io::Result<File> {
     let directory = std::env::temp_dir();
@@ -299,6 +306,14 @@ mod tests {
                 assert_eq!(content.is_eight_bit(), !message.is_ascii());
             }
         }
+    }
+
+    /// What the kernel makes up has no length, and is a message all the same.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_without_a_length_is_read_to_its_end() {
+        let content = Content::from_file(Path::new("/proc/version")).unwrap();
+        assert!(content.octets() > 10);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //! RFC 5322 is read with a tolerant eye and never rewritten: apart from the Bcc fields, which are taken out whole, every
 //! octet stays (RFC 5321, 6.4: no fix-ups on the way).
 
+use std::collections::HashSet;
 use std::fmt;
 
-use smtp_proto::address::{ForwardPath, Mailbox, ReversePath};
+use smtp_proto::address::{AddressError, ForwardPath, Mailbox, ReversePath};
 
 /// Octets of a header section that is read. Longer ones exist only as attacks; a message that has one is refused rather
 /// than sent with its Bcc fields in it.
@@ -33,7 +34,7 @@ pub enum HeaderError {
         /// The text that is not.
         text: String,
         /// Why not.
-        reason: smtp_proto::address::AddressError,
+        reason: AddressError,
     },
 }
 
@@ -101,7 +102,8 @@ impl Header {
                 b"to" | b"cc" | b"bcc" => header.to.extend(addresses(&value())),
                 _ => {}
             }
-            if name != b"bcc" {
+            // RFC 5322, 3.6.6: Resent-Bcc is the same for a message that goes out again.
+            if name != b"bcc" && name != b"resent-bcc" {
                 kept.extend_from_slice(field);
             }
         }
@@ -121,19 +123,29 @@ impl Header {
 
     /// Everybody in To, Cc and Bcc, each once.
     pub fn forward_paths(&self) -> Result<Vec<ForwardPath>, HeaderError> {
-        let mut paths = Vec::new();
-        for text in &self.to {
-            let path = ForwardPath::Mailbox(parse(text)?);
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
-        if paths.is_empty() { Err(HeaderError::NoRecipients) } else { Ok(paths) }
+        let paths: Vec<_> =
+            self.to.iter().map(|text| parse(text).map(ForwardPath::Mailbox)).collect::<Result<_, _>>()?;
+        if paths.is_empty() { Err(HeaderError::NoRecipients) } else { Ok(each_once(paths)) }
     }
 }
 
+/// Leaves out whoever is named again. The case of a domain makes no difference, that of a local part may
+/// (RFC 5321, 2.4).
+pub fn each_once(paths: impl IntoIterator<Item = ForwardPath>) -> Vec<ForwardPath> {
+    let mut seen = HashSet::new();
+    let key = |path: &ForwardPath| {
+        path.mailbox().map(|mailbox| (mailbox.local_part().clone(), mailbox.domain().to_string().to_ascii_lowercase()))
+    };
+    paths.into_iter().filter(|path| seen.insert(key(path))).collect()
+}
+
 fn parse(text: &str) -> Result<Mailbox, HeaderError> {
-    text.parse().map_err(|reason| HeaderError::Address { text: text.to_owned(), reason })
+    let error = |reason| HeaderError::Address { text: text.to_owned(), reason };
+    // Stands for octets that are not UTF-8: what was meant is not ours to guess.
+    if text.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(error(AddressError::LocalPart));
+    }
+    text.parse().map_err(error)
 }
 
 /// Cuts a section into fields, each with its continuation lines.
@@ -255,8 +267,14 @@ mod tests {
     /// Row N296: each of To, Cc and Bcc becomes a RCPT.
     #[test]
     fn recipients_of_all_three_fields_once_each() {
-        let section = "To: a@x\r\nCC: b@x, a@x\r\nbcc: c@x\r\n";
-        assert_eq!(recipients(section), ["<a@x>", "<b@x>", "<c@x>"]);
+        let section = "To: a@x\r\nCC: b@x, a@X, A@x\r\nbcc: c@x\r\n";
+        assert_eq!(recipients(section), ["<a@x>", "<b@x>", "<A@x>", "<c@x>"]);
+    }
+
+    #[test]
+    fn an_address_that_is_not_utf8_is_no_address() {
+        let (header, _) = Header::read(b"To: J\xf6rg <j@x>\r\nCc: j\xf6rg@x\r\n");
+        assert!(matches!(header.forward_paths(), Err(HeaderError::Address { .. })));
     }
 
     #[test]
@@ -284,7 +302,8 @@ mod tests {
     /// Row N297.
     #[test]
     fn bcc_is_taken_out_with_its_continuation_lines_and_nothing_else_changes() {
-        let section = b"Received: x\r\nBcc: a@x,\r\n\tb@x\r\nX-Odd :  y  \r\nBCC: c@x\r\nSubject: Bcc: no\r\n";
+        let section =
+            b"Received: x\r\nBcc: a@x,\r\n\tb@x\r\nX-Odd :  y  \r\nBCC: c@x\r\nResent-Bcc: d@x\r\nSubject: Bcc: no\r\n";
         let (_, kept) = Header::read(section);
         assert_eq!(kept, b"Received: x\r\nX-Odd :  y  \r\nSubject: Bcc: no\r\n");
     }
