@@ -1,23 +1,33 @@
 //! One connection: the blocking driver around [`smtp_proto::client::ClientSession`].
 //!
 //! It is dull on purpose: write what the session wants said, read what the server answers, hand it in, wait no longer
-//! than the session allows.
+//! than the session allows. Three moments are not so dull, and each has its function. What a server says between two
+//! messages is no answer to the next one (`hear_unasked`). A server that answers before the content is complete is heard,
+//! and nothing more is written (`early_answer`). What was not written to its end was not accepted, whatever the answer
+//! (`conclude`).
+
+mod error;
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use smtp_proto::address::{AddressLiteral, Domain, DomainName};
-use smtp_proto::client::{ClientSession, Config, Ending, Event, Outcome, Stage, StartError, Timeouts};
-use smtp_proto::content::BareCarriageReturn;
+use smtp_proto::client::{
+    Cause, ClientSession, Config, Ending, Event, Failure, Outcome, RecipientOutcome, Stage, Timeouts,
+};
 use smtp_proto::extension::Extensions;
 use smtp_proto::parameter::Body;
+use smtp_proto::reply::Reply;
+use smtp_proto::reply_parser::ReplyError;
 use smtp_proto::transaction::Transaction;
 
 use crate::content::Content;
-use crate::server_name::{ServerName, ServerNameError};
+use crate::server_name::ServerName;
 use crate::transcript::{Observer, Unobserved};
+use crate::wire::{Kind, Wire, WriteError, later};
+pub use error::{ConnectError, SendError};
 
 /// Octets of content that are written at once.
 const BLOCK_OCTETS: usize = 64 * 1024;
@@ -36,7 +46,7 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long each reply may take.
     pub timeouts: Timeouts,
-    /// When everything must be over.
+    /// When everything must be over, looking up the server's name included.
     pub give_up_at: Option<Instant>,
     /// Who watches.
     pub observer: Box<dyn Observer>,
@@ -56,43 +66,19 @@ impl Default for Options {
 }
 
 /// An open conversation with a server that is ready for mail.
+///
+/// End it with [`Connection::quit`]; one that is just dropped is cut off without a goodbye.
 pub struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     session: ClientSession,
-    observer: Box<dyn Observer>,
+    peer: SocketAddr,
     started: Instant,
     give_up_at: Option<Instant>,
     input: Vec<u8>,
     ending: Option<Ending>,
-    /// A write failed; until then we look for the reply that says why.
+    /// Something could not be written to its end, so nothing more is written; until then we look for the reply that says
+    /// why.
     last_words_until: Option<Instant>,
-}
-
-/// Why there is no conversation.
-#[derive(Debug)]
-pub enum ConnectError {
-    /// The name of the server is no name.
-    Name(ServerNameError),
-    /// The name has no address.
-    Resolve(ServerName, io::Error),
-    /// No address accepted the connection; the last one tried, and why it did not.
-    Connect(SocketAddr, io::Error),
-    /// The server did not want to talk, or what it said was no SMTP.
-    Session(SocketAddr, Ending),
-    /// The connection broke in a way that has nothing to do with the server.
-    Io(io::Error),
-}
-
-/// Why a transaction did not take place.
-#[derive(Debug)]
-pub enum SendError {
-    /// The server cannot take such a message; nothing was sent of it.
-    Start(StartError),
-    /// The content could not be read to its end. The connection was closed without ending the message, so the server has
-    /// dropped it (RFC 5321, 4.1.1.10).
-    Content(io::Error),
-    /// The content is not fit for sending.
-    BareCarriageReturn(BareCarriageReturn),
 }
 
 impl Connection {
@@ -102,31 +88,34 @@ impl Connection {
     }
 
     /// Calls a server and says hello. Its addresses are tried in turn.
-    pub fn open_to(server: &ServerName, options: Options) -> Result<Self, ConnectError> {
-        let addresses = server.resolve().map_err(|error| ConnectError::Resolve(server.clone(), error))?;
-        let mut last = None;
+    pub fn open_to(server: &ServerName, mut options: Options) -> Result<Self, ConnectError> {
+        if let Some(name) = options.hello_name.take_if(|name| !name.to_string().is_ascii()) {
+            return Err(ConnectError::HelloName(name));
+        }
+        let resolved = server.resolve_until(options.give_up_at);
+        let addresses = resolved.map_err(|error| ConnectError::Resolve(server.clone(), error))?;
+        let mut last = ConnectError::Io(io::ErrorKind::NotFound.into());
         for address in addresses {
-            let patience = Instant::now() + options.connect_timeout;
-            let timeout = until(options.give_up_at.map_or(patience, |give_up_at| give_up_at.min(patience)));
-            match TcpStream::connect_timeout(&address, timeout) {
+            let patience = later(Instant::now(), options.connect_timeout);
+            let deadline = options.give_up_at.map_or(patience, |give_up_at| give_up_at.min(patience));
+            match Wire::connect(address, deadline) {
                 Ok(stream) => return Connection::over(stream, address, options),
-                Err(error) => last = Some(ConnectError::Connect(address, error)),
+                Err(error) => last = ConnectError::Connect(address, error),
             }
         }
-        Err(last.unwrap_or_else(|| ConnectError::Io(io::Error::from(io::ErrorKind::NotFound))))
+        Err(last)
     }
 
-    fn over(stream: TcpStream, address: SocketAddr, mut options: Options) -> Result<Self, ConnectError> {
-        // Each flight is one write; nothing is gained by holding its last segment back for an acknowledgement.
-        stream.set_nodelay(true).map_err(ConnectError::Io)?;
-        let local = stream.local_addr().map_err(ConnectError::Io)?;
+    fn over(stream: TcpStream, peer: SocketAddr, options: Options) -> Result<Self, ConnectError> {
+        let mut wire = Wire::new(stream, options.observer).map_err(ConnectError::Io)?;
+        wire.observer.connected(peer);
+        let local = wire.local_address().map_err(ConnectError::Io)?;
         let hello_name = options.hello_name.unwrap_or_else(|| host_name(local));
-        options.observer.connected(address);
         let config = Config { hello_name, pipelining: options.pipelining, timeouts: options.timeouts };
         let mut connection = Connection {
-            stream,
+            wire,
             session: ClientSession::new(config),
-            observer: options.observer,
+            peer,
             started: Instant::now(),
             give_up_at: options.give_up_at,
             input: Vec::new(),
@@ -136,30 +125,33 @@ impl Connection {
         loop {
             match connection.next_event() {
                 Event::Ready => return Ok(connection),
-                Event::Closed(ending) => return Err(ConnectError::Session(address, ending)),
+                Event::Closed(ending) => return Err(ConnectError::Session(peer, ending)),
                 Event::NeedInput | Event::WantContent | Event::Finished(_) => {}
             }
         }
     }
 
-    /// Sends one message. The outcome says what became of each recipient, also when the connection broke on the way.
+    /// Sends one message. The outcome says what became of each recipient, also when the connection broke on the way, and
+    /// also when it was over before: then each of them was not tried for the reason for which it ended.
+    ///
+    /// SIZE and BODY are those of the content, whatever the transaction says.
     pub fn send(&mut self, mut transaction: Transaction, content: &Content) -> Result<Outcome, SendError> {
-        transaction.parameters.size.get_or_insert(content.octets());
-        if content.is_eight_bit() {
-            transaction.parameters.body.get_or_insert(Body::EightBitMime);
+        self.hear_unasked();
+        if let Some(failure) = self.failure_of_next() {
+            return Ok(not_tried(transaction, &failure));
+        }
+        transaction.parameters.size = Some(content.octets());
+        if content.is_eight_bit() && transaction.parameters.body != Some(Body::BinaryMime) {
+            transaction.parameters.body = Some(Body::EightBitMime);
         }
         self.session.start(transaction, self.now()).map_err(SendError::Start)?;
         loop {
-            match self.next_event() {
+            let event = match self.next_event() {
                 Event::WantContent => self.send_content(content)?,
-                Event::Finished(outcome) => {
-                    // Learn now whether the connection can be used again.
-                    if let (_, Event::Closed(ending)) = self.session.handle(&[], self.now()) {
-                        self.ending = Some(ending);
-                    }
-                    return Ok(outcome);
-                }
-                Event::NeedInput | Event::Ready | Event::Closed(_) => {}
+                event => event,
+            };
+            if let Event::Finished(outcome) = event {
+                return Ok(self.conclude(outcome));
             }
         }
     }
@@ -172,7 +164,7 @@ impl Connection {
         }
     }
 
-    /// Whether another message may be sent over this connection.
+    /// Whether another message may be sent over this connection, as far as is known without asking.
     pub fn is_open(&self) -> bool {
         self.ending.is_none()
     }
@@ -182,9 +174,24 @@ impl Connection {
         self.ending.as_ref()
     }
 
+    /// What a message that is to be sent over this connection meets with, if the connection is over.
+    pub fn failure_of_next(&self) -> Option<Failure> {
+        let cause = match self.ending.as_ref()? {
+            Ending::Refused(_, reply) | Ending::Goodbye(reply) => Cause::Refused(reply.clone()),
+            Ending::Failed(_, cause) => cause.clone(),
+            Ending::Quit => Cause::ConnectionLost,
+        };
+        Some(Failure { stage: Stage::Ready, cause })
+    }
+
     /// What the server offers.
     pub fn extensions(&self) -> &Extensions {
         self.session.extensions()
+    }
+
+    /// The address of the server.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     fn now(&self) -> Duration {
@@ -194,16 +201,14 @@ impl Connection {
     /// Talks until something happens.
     fn next_event(&mut self) -> Event {
         loop {
-            let (used, event) = self.session.handle(&self.input, self.now());
-            self.input.drain(..used);
-            match event {
+            match self.handle_input() {
                 Event::NeedInput => {
                     self.flush();
                     self.read();
                 }
                 Event::Closed(ending) => {
                     self.flush();
-                    self.ending = Some(ending.clone());
+                    self.end(ending.clone());
                     return Event::Closed(ending);
                 }
                 event => return event,
@@ -211,33 +216,86 @@ impl Connection {
         }
     }
 
-    fn send_content(&mut self, content: &Content) -> Result<(), SendError> {
+    fn handle_input(&mut self) -> Event {
+        let (used, event) = self.session.handle(&self.input, self.now());
+        self.input.drain(..used);
+        event
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if self.ending.is_none() {
+            self.wire.observer.closed();
+            self.ending = Some(ending);
+        }
+    }
+
+    /// What has come since the last reply, without waiting: a 421, a close, or something that must not be taken for the
+    /// answer to the next command.
+    fn hear_unasked(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.read_waiting();
+        match self.handle_input() {
+            Event::Closed(ending) => self.end(ending),
+            // The beginning of a reply.
+            _ if !self.input.is_empty() => {
+                self.end(Ending::Failed(Stage::Ready, Cause::Reply(ReplyError::Unexpected)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends the content. Returns what happened if the server did not wait for the end of it, else [`Event::NeedInput`].
+    fn send_content(&mut self, content: &Content) -> Result<Event, SendError> {
         let mut reader = content.reader();
         let mut block = vec![0; BLOCK_OCTETS];
-        loop {
+        while self.last_words_until.is_none() {
             let count = match reader.read(&mut block) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.abandon(SendError::Content(error))),
             };
-            let now = self.now();
             let piece = block.get(..count).unwrap_or_default();
-            let encoded =
-                if count == 0 { self.session.finish_content(now) } else { self.session.write_content(piece, now) };
-            encoded.map_err(|error| self.abandon(SendError::BareCarriageReturn(error)))?;
+            let written = self.session.write_content(piece, self.now());
+            written.map_err(|error| self.abandon(SendError::BareCarriageReturn(error)))?;
             // The last block and the dot go out in one write, with the reply to wait for right behind.
-            if self.session.output().len() >= BLOCK_OCTETS || count == 0 {
-                self.flush();
+            let is_end = count == 0;
+            if !is_end && self.session.output().len() < BLOCK_OCTETS {
+                continue;
             }
-            if count == 0 || self.last_words_until.is_some() {
-                return Ok(());
+            if let Some(event) = self.early_answer() {
+                return Ok(event);
+            }
+            if is_end {
+                let finished = self.session.finish_content(self.now());
+                finished.map_err(|error| self.abandon(SendError::BareCarriageReturn(error)))?;
+            }
+            self.flush();
+            if is_end {
+                break;
+            }
+        }
+        Ok(Event::NeedInput)
+    }
+
+    /// What the server says before the dot has gone out is no verdict on the message: a refusal or nonsense, and the end
+    /// of the conversation, since the rest of the content would be read as commands.
+    fn early_answer(&mut self) -> Option<Event> {
+        self.read_waiting();
+        match self.handle_input() {
+            Event::NeedInput => None,
+            event => {
+                self.stop_writing(Instant::now());
+                Some(event)
             }
         }
     }
 
     /// Closes in the middle of the content, so that the server drops what it has.
     fn abandon(&mut self, error: SendError) -> SendError {
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        self.stop_writing(Instant::now());
+        self.wire.shut_down();
         self.session.handle_connection_lost();
         while self.ending.is_none() {
             self.next_event();
@@ -245,149 +303,103 @@ impl Connection {
         error
     }
 
+    /// The transaction is over. Learns whether the connection can be used again.
+    fn conclude(&mut self, mut outcome: Outcome) -> Outcome {
+        if self.last_words_until.is_some() {
+            outcome.recipients.iter_mut().for_each(|recipient| without_end(&mut recipient.result));
+            self.session.handle_connection_lost();
+        }
+        loop {
+            match self.handle_input() {
+                Event::Closed(ending) => {
+                    self.end(ending);
+                    return outcome;
+                }
+                Event::Ready if self.last_words_until.is_some() => {}
+                _ => return outcome,
+            }
+        }
+    }
+
     /// Writes what waits. A server that does not read any more may have said why, and what it said is the result, not our
     /// broken pipe: so a failed write leads to one more look for a reply.
     fn flush(&mut self) {
-        if self.session.output().is_empty() || self.last_words_until.is_some() {
+        if self.last_words_until.is_some() || self.session.output().is_empty() {
             return self.session.clear_output();
         }
-        match self.session.stage() {
-            Stage::Content | Stage::EndOfContent => self.observer.content(self.session.output()),
-            _ => self.observer.commands(self.session.output()),
-        }
+        let kind = match self.session.stage() {
+            Stage::Content | Stage::EndOfContent => Kind::Content,
+            _ => Kind::Commands,
+        };
         let deadline = self.deadline();
-        if let Err(error) = write_all_until(&mut self.stream, self.session.output(), deadline) {
-            log::debug!("write: {error}");
-            self.last_words_until = Some(Instant::now() + LAST_WORDS_TIMEOUT);
+        match self.wire.write(self.session.output(), kind, deadline) {
+            Ok(()) => self.session.clear_output(),
+            Err(error) => {
+                log::debug!("{}: write: {error}", self.peer);
+                let patience = if matches!(error, WriteError::Timeout) { Duration::ZERO } else { LAST_WORDS_TIMEOUT };
+                self.stop_writing(later(Instant::now(), patience));
+            }
         }
+    }
+
+    fn stop_writing(&mut self, last_words_until: Instant) {
         self.session.clear_output();
+        self.last_words_until = Some(last_words_until);
     }
 
     fn read(&mut self) {
-        match self.read_some(self.deadline()) {
+        let deadline = self.deadline();
+        match self.wire.read(&mut self.input, deadline) {
             Ok(0) => self.session.handle_connection_lost(),
             Ok(_) => {}
-            Err(error) if is_timeout(&error) && self.last_words_until.is_none() => self.session.handle_timeout(),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => self.session.handle_timeout(),
             Err(error) => {
-                log::debug!("read: {error}");
+                log::debug!("{}: read: {error}", self.peer);
                 self.session.handle_connection_lost();
             }
         }
     }
 
-    fn read_some(&mut self, deadline: Instant) -> io::Result<usize> {
-        let mut buffer = [0; 16 * 1024];
-        loop {
-            self.stream.set_read_timeout(Some(until(deadline)))?;
-            match self.stream.read(&mut buffer) {
-                Ok(count) => {
-                    let octets = buffer.get(..count).unwrap_or_default();
-                    self.observer.replies(octets);
-                    self.input.extend_from_slice(octets);
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) && Instant::now() < deadline => {}
-                Err(error) => return Err(error),
-            }
+    fn read_waiting(&mut self) {
+        match self.wire.read_waiting(&mut self.input) {
+            Ok(Some(0)) | Err(_) => self.session.handle_connection_lost(),
+            Ok(_) => {}
         }
     }
 
     fn deadline(&self) -> Instant {
-        let deadline = self.started + self.session.deadline();
+        let deadline = later(self.started, self.session.deadline());
         [self.give_up_at, self.last_words_until].into_iter().flatten().fold(deadline, Instant::min)
     }
 }
 
-/// Writes all of it, however slowly it is taken, until the deadline. A timeout of the socket is for one call only, so it
-/// alone would let a server that takes an octet a minute hold us for ever.
-fn write_all_until(stream: &mut TcpStream, mut octets: &[u8], deadline: Instant) -> io::Result<()> {
-    while !octets.is_empty() {
-        stream.set_write_timeout(Some(until(deadline)))?;
-        match stream.write(octets) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => octets = octets.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if is_timeout(&error) && Instant::now() < deadline => {}
-            Err(error) => return Err(error),
-        }
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("peer", &self.peer).field("ending", &self.ending).finish_non_exhaustive()
     }
-    Ok(())
 }
 
-/// What is left until then; never zero, which the socket would take for "for ever".
-fn until(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+/// What a result is worth when the dot was not written: there was no end of the content. A server that says 250 all the
+/// same has taken over something else.
+fn without_end(result: &mut Result<Reply, Failure>) {
+    match result {
+        Ok(_) => *result = Err(Failure { stage: Stage::EndOfContent, cause: Cause::Reply(ReplyError::Unexpected) }),
+        Err(failure) if failure.is_uncertain() => failure.stage = Stage::Content,
+        Err(_) => {}
+    }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+fn not_tried(transaction: Transaction, failure: &Failure) -> Outcome {
+    let recipients = transaction.recipients.into_iter();
+    let result = |forward_path| RecipientOutcome { forward_path, result: Err(failure.clone()) };
+    Outcome { recipients: recipients.map(|recipient| result(recipient.forward_path)).collect() }
 }
 
 /// RFC 5321, 4.1.4: the name of the host where it has one that others can look up, else its address in brackets.
 fn host_name(local: SocketAddr) -> Domain {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    let name =
-        name.filter(|name| name.is_ascii() && name.contains('.')).and_then(|name| name.parse::<DomainName>().ok());
+    // `localhost.localdomain` is what a host is called that nobody has named.
+    let is_full = |name: &String| name.is_ascii() && name.contains('.') && !name.ends_with(".localdomain");
+    let name = name.filter(is_full).and_then(|name| name.parse::<DomainName>().ok());
     name.map_or_else(|| Domain::Literal(AddressLiteral::from_ip(local.ip())), Domain::Name)
-}
-
-impl ConnectError {
-    /// Whether the same may work later.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            ConnectError::Name(_) => false,
-            ConnectError::Resolve(_, error) => error.kind() != io::ErrorKind::NotFound,
-            ConnectError::Connect(..) | ConnectError::Io(_) => true,
-            ConnectError::Session(_, ending) => match ending {
-                Ending::Refused(_, reply) | Ending::Goodbye(reply) => reply.is_transient(),
-                Ending::Quit | Ending::Failed(..) => true,
-            },
-        }
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConnectError::Name(error) => error.fmt(f),
-            ConnectError::Resolve(name, error) => write!(f, "{name}: the name cannot be looked up: {error}"),
-            ConnectError::Connect(address, error) => write!(f, "{address}: no connection: {error}"),
-            ConnectError::Session(address, Ending::Refused(stage, reply)) => write!(f, "{address}: {stage}: {reply}"),
-            ConnectError::Session(address, Ending::Goodbye(reply)) => write!(f, "{address}: {reply}"),
-            ConnectError::Session(address, Ending::Failed(stage, cause)) => write!(f, "{address}: {stage}: {cause}"),
-            ConnectError::Session(address, Ending::Quit) => write!(f, "{address}: the conversation is over"),
-            ConnectError::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ConnectError::Name(error) => Some(error),
-            ConnectError::Resolve(_, error) | ConnectError::Connect(_, error) | ConnectError::Io(error) => Some(error),
-            ConnectError::Session(..) => None,
-        }
-    }
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SendError::Start(error) => error.fmt(f),
-            SendError::Content(error) => write!(f, "the message cannot be read: {error}"),
-            SendError::BareCarriageReturn(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SendError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            SendError::Start(error) => Some(error),
-            SendError::Content(error) => Some(error),
-            SendError::BareCarriageReturn(error) => Some(error),
-        }
-    }
 }

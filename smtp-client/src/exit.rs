@@ -57,7 +57,8 @@ fn of_cause(cause: &Cause, is_transient: bool) -> u8 {
 
 fn of_connect_error(error: &ConnectError) -> u8 {
     match error {
-        ConnectError::Name(_) => USAGE,
+        ConnectError::Name(_) | ConnectError::HelloName(_) => USAGE,
+        ConnectError::Resolve(_, error) if error.kind() == ErrorKind::TimedOut => TEMPORARY,
         ConnectError::Resolve(..) => NO_HOST,
         ConnectError::Connect(..) | ConnectError::Io(_) => TEMPORARY,
         ConnectError::Session(_, Ending::Failed(_, cause)) => of_cause(cause, true),
@@ -77,4 +78,103 @@ pub(crate) fn of_content_error(error: &ContentError) -> u8 {
 
 fn is_missing(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use smtp_client::proto::client::{Failure, Stage, StartError};
+    use smtp_client::proto::content::BareCarriageReturn;
+    use smtp_client::proto::reply::{Code, Reply};
+    use smtp_client::proto::reply_parser::ReplyError;
+
+    use super::*;
+
+    fn reply(code: u16) -> Reply {
+        Reply::new(Code::new(code).unwrap(), None, "text")
+    }
+
+    fn failed(stage: Stage, cause: Cause) -> Delivery {
+        Delivery::Failed(Failure { stage, cause })
+    }
+
+    fn refused(stage: Stage, code: u16) -> Delivery {
+        failed(stage, Cause::Refused(reply(code)))
+    }
+
+    fn not_sent(error: SendError) -> Delivery {
+        Delivery::NotSent(Arc::new(error))
+    }
+
+    fn no_connection(error: ConnectError) -> Delivery {
+        Delivery::NoConnection(Arc::new(error))
+    }
+
+    fn session(ending: Ending) -> Delivery {
+        no_connection(ConnectError::Session(([192, 0, 2, 1], 25).into(), ending))
+    }
+
+    fn unresolved(kind: ErrorKind) -> Delivery {
+        no_connection(ConnectError::Resolve("mx.example.org".parse().unwrap(), kind.into()))
+    }
+
+    #[test]
+    fn a_code_for_every_cause() {
+        for (delivery, expected) in [
+            (Delivery::Accepted(reply(250)), 0),
+            (refused(Stage::Rcpt, 550), UNAVAILABLE),
+            (refused(Stage::Rcpt, 450), TEMPORARY),
+            // RFC 5321, 4.5.3.1.10.
+            (refused(Stage::Rcpt, 552), TEMPORARY),
+            (refused(Stage::EndOfContent, 552), UNAVAILABLE),
+            (failed(Stage::Mail, Cause::Timeout), TEMPORARY),
+            (failed(Stage::EndOfContent, Cause::ConnectionLost), TEMPORARY),
+            (failed(Stage::Data, Cause::Reply(ReplyError::Unexpected)), PROTOCOL),
+            (not_sent(SendError::Start(StartError::NeedsEightBitMime)), UNAVAILABLE),
+            (not_sent(SendError::Content(io::ErrorKind::UnexpectedEof.into())), IO),
+            (not_sent(SendError::BareCarriageReturn(BareCarriageReturn)), DATA),
+            (unresolved(ErrorKind::Other), NO_HOST),
+            (unresolved(ErrorKind::TimedOut), TEMPORARY),
+            (no_connection(ConnectError::Connect(([192, 0, 2, 1], 25).into(), ErrorKind::TimedOut.into())), TEMPORARY),
+            (session(Ending::Refused(Stage::Greeting, reply(554))), UNAVAILABLE),
+            (session(Ending::Refused(Stage::Greeting, reply(421))), TEMPORARY),
+            (session(Ending::Failed(Stage::Greeting, Cause::Timeout)), TEMPORARY),
+            (session(Ending::Failed(Stage::Hello, Cause::Reply(ReplyError::TooLong))), PROTOCOL),
+        ] {
+            assert_eq!(code([&delivery].into_iter()), expected, "{delivery:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_the_list_wins_whatever_the_order() {
+        let all = [
+            refused(Stage::Rcpt, 450),
+            session(Ending::Failed(Stage::Greeting, Cause::Reply(ReplyError::Malformed))),
+            unresolved(ErrorKind::Other),
+            not_sent(SendError::Content(io::ErrorKind::Other.into())),
+            not_sent(SendError::BareCarriageReturn(BareCarriageReturn)),
+            refused(Stage::Rcpt, 550),
+            Delivery::Accepted(reply(250)),
+        ];
+        let expected = [TEMPORARY, PROTOCOL, NO_HOST, IO, DATA, UNAVAILABLE, 0];
+        for (start, expected) in expected.into_iter().enumerate() {
+            assert_eq!(code(all[start..].iter()), expected);
+            assert_eq!(code(all[start..].iter().rev()), expected);
+        }
+        assert_eq!(code(std::iter::empty()), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_and_one_that_cannot_be_read() {
+        for (kind, expected) in [
+            (ErrorKind::NotFound, NO_INPUT),
+            (ErrorKind::PermissionDenied, NO_INPUT),
+            (ErrorKind::IsADirectory, NO_INPUT),
+            (ErrorKind::Other, IO),
+        ] {
+            assert_eq!(of_content_error(&ContentError::Io(kind.into())), expected, "{kind:?}");
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
+use std::sync::mpsc;
+use std::time::Instant;
 
 /// The port of SMTP (RFC 5321, 4.5.4.2).
 const SMTP_PORT: u16 = 25;
@@ -45,6 +47,23 @@ impl ServerName {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         }
         Ok(addresses)
+    }
+}
+
+impl ServerName {
+    /// The same, but no longer than until then. The system's resolver knows no deadline, so it is asked by a thread that
+    /// is left to itself if it takes too long.
+    pub(crate) fn resolve_until(&self, deadline: Option<Instant>) -> io::Result<Vec<SocketAddr>> {
+        let is_address = self.host.parse::<IpAddr>().is_ok();
+        let Some(deadline) = deadline.filter(|_| !is_address) else {
+            return self.resolve();
+        };
+        let (sender, resolved) = mpsc::channel();
+        let name = self.clone();
+        // Whoever gave up waiting does not want the answer any more.
+        std::thread::Builder::new().spawn(move || drop(sender.send(name.resolve())))?;
+        let patience = deadline.saturating_duration_since(Instant::now());
+        resolved.recv_timeout(patience).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

@@ -13,6 +13,8 @@ pub trait Observer: Send {
     fn content(&mut self, _octets: &[u8]) {}
     /// The server answered, in pieces of any size.
     fn replies(&mut self, _octets: &[u8]) {}
+    /// The connection is over.
+    fn closed(&mut self) {}
 }
 
 /// Nobody watches.
@@ -27,12 +29,13 @@ pub struct Transcript<W> {
     output: W,
     reply: Vec<u8>,
     content_octets: u64,
+    is_content_complete: bool,
 }
 
 impl<W: Write + Send> Transcript<W> {
     /// A transcript that goes to `output`.
     pub fn new(output: W) -> Self {
-        Transcript { output, reply: Vec::new(), content_octets: 0 }
+        Transcript { output, reply: Vec::new(), content_octets: 0, is_content_complete: false }
     }
 
     fn line(&mut self, who: &str, line: &[u8]) {
@@ -45,8 +48,9 @@ impl<W: Write + Send> Transcript<W> {
 
     fn end_content(&mut self) {
         let octets = std::mem::take(&mut self.content_octets);
+        let end = if self.is_content_complete { ", ending in a line with a lone dot" } else { ", and no end" };
         if octets > 0 {
-            self.line("C", format!("<{octets} octets of content, ending in a line with a lone dot>").as_bytes());
+            self.line("C", format!("<{octets} octets of content{end}>").as_bytes());
         }
     }
 }
@@ -70,6 +74,8 @@ impl<W: Write + Send> Observer for Transcript<W> {
 
     fn content(&mut self, octets: &[u8]) {
         self.content_octets += octets.len() as u64;
+        // Every other dot at the beginning of a line is doubled, so this is the end wherever it stands.
+        self.is_content_complete = octets == b".\r\n" || octets.ends_with(b"\r\n.\r\n");
     }
 
     fn replies(&mut self, octets: &[u8]) {
@@ -81,5 +87,92 @@ impl<W: Write + Send> Observer for Transcript<W> {
         }
         // The parser gives up on lines that are far shorter than this.
         self.reply.truncate(smtp_proto::limits::RECEIVED_REPLY_OCTETS);
+    }
+
+    fn closed(&mut self) {
+        self.end_content();
+        if !self.reply.is_empty() {
+            let unfinished = std::mem::take(&mut self.reply);
+            self.line("S", &unfinished);
+        }
+        self.line("C", b"<closes the connection>");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(watch: impl Fn(&mut Transcript<&mut Vec<u8>>)) -> String {
+        let mut output = Vec::new();
+        watch(&mut Transcript::new(&mut output));
+        String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn a_conversation_in_pieces_of_any_size() {
+        let text = written(|transcript| {
+            transcript.connected(([192, 0, 2, 1], 25).into());
+            transcript.replies(b"220 mx");
+            transcript.replies(b".example.org\r\n250-a\r\n250 b\r\n");
+            transcript.commands(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\n");
+            transcript.content(b"one\r\n");
+            transcript.content(b".\r\n");
+            transcript.replies(b"250 OK\r\n");
+            transcript.commands(b"QUIT\r\n");
+            transcript.closed();
+        });
+        let expected = "\
+            C: <opens a TCP connection to 192.0.2.1:25>\n\
+            S: 220 mx.example.org\nS: 250-a\nS: 250 b\n\
+            C: MAIL FROM:<a@x>\nC: RCPT TO:<b@x>\n\
+            C: <8 octets of content, ending in a line with a lone dot>\n\
+            S: 250 OK\nC: QUIT\nC: <closes the connection>\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn no_server_steers_the_terminal() {
+        let text = written(|transcript| transcript.replies(b"220 \x1b[2J\x07\x00\xff\xc2\x85\t\\ \"'\r\n"));
+        assert_eq!(text, "S: 220 \\x1b[2J\\x07\\x00\\xff\\xc2\\x85\\t\\\\ \"'\n");
+    }
+
+    #[test]
+    fn what_was_cut_off_is_shown_as_cut_off() {
+        let text = written(|transcript| {
+            transcript.content(b"a.\r\n");
+            transcript.replies(b"552 eno");
+            transcript.closed();
+        });
+        assert_eq!(text, "C: <4 octets of content, and no end>\nS: 552 eno\nC: <closes the connection>\n");
+    }
+
+    #[test]
+    fn an_endless_line_takes_no_endless_memory() {
+        let mut transcript = Transcript::new(std::io::sink());
+        for _ in 0..1_000 {
+            transcript.replies(&[b'x'; 1_000]);
+        }
+        assert!(transcript.reply.len() <= smtp_proto::limits::RECEIVED_REPLY_OCTETS);
+    }
+
+    /// Somebody who reads no more.
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_transcript_that_nobody_reads_stops_nothing() {
+        let mut transcript = Transcript::new(Broken);
+        transcript.replies(b"220 mx\r\n");
+        transcript.closed();
     }
 }

@@ -1,0 +1,101 @@
+//! Why there is no conversation, or no transaction in it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use smtp_proto::address::Domain;
+use smtp_proto::client::{Ending, StartError};
+use smtp_proto::content::BareCarriageReturn;
+
+use crate::server_name::{ServerName, ServerNameError};
+
+/// Why there is no conversation.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The name of the server is no name.
+    Name(ServerNameError),
+    /// The name to be given with EHLO is not ASCII (RFC 6531, 3.7.1).
+    HelloName(Domain),
+    /// The name has no address.
+    Resolve(ServerName, io::Error),
+    /// No address accepted the connection; the last one tried, and why it did not.
+    Connect(SocketAddr, io::Error),
+    /// The server did not want to talk, or what it said was no SMTP.
+    Session(SocketAddr, Ending),
+    /// The connection broke in a way that has nothing to do with the server.
+    Io(io::Error),
+}
+
+/// Why a transaction did not take place.
+#[derive(Debug)]
+pub enum SendError {
+    /// The server cannot take such a message; nothing was sent of it.
+    Start(StartError),
+    /// The content could not be read to its end. The connection was closed without ending the message, so the server has
+    /// dropped it (RFC 5321, 4.1.1.10).
+    Content(io::Error),
+    /// The content is not fit for sending.
+    BareCarriageReturn(BareCarriageReturn),
+}
+
+impl ConnectError {
+    /// Whether the same may work later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            ConnectError::Name(_) | ConnectError::HelloName(_) => false,
+            ConnectError::Resolve(_, error) => error.kind() != io::ErrorKind::NotFound,
+            ConnectError::Connect(..) | ConnectError::Io(_) => true,
+            ConnectError::Session(_, ending) => match ending {
+                Ending::Refused(_, reply) | Ending::Goodbye(reply) => reply.is_transient(),
+                Ending::Quit | Ending::Failed(..) => true,
+            },
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::Name(error) => error.fmt(f),
+            ConnectError::HelloName(name) => write!(f, "{name}: the name given with EHLO must be ASCII"),
+            ConnectError::Resolve(name, error) => write!(f, "{name}: the name cannot be looked up: {error}"),
+            ConnectError::Connect(address, error) => write!(f, "{address}: no connection: {error}"),
+            ConnectError::Session(address, Ending::Refused(stage, reply)) => write!(f, "{address}: {stage}: {reply}"),
+            ConnectError::Session(address, Ending::Goodbye(reply)) => write!(f, "{address}: {reply}"),
+            ConnectError::Session(address, Ending::Failed(stage, cause)) => write!(f, "{address}: {stage}: {cause}"),
+            ConnectError::Session(address, Ending::Quit) => write!(f, "{address}: the conversation is over"),
+            ConnectError::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConnectError::Name(error) => Some(error),
+            ConnectError::Resolve(_, error) | ConnectError::Connect(_, error) | ConnectError::Io(error) => Some(error),
+            ConnectError::HelloName(_) | ConnectError::Session(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Start(error) => error.fmt(f),
+            SendError::Content(error) => write!(f, "the message cannot be read: {error}"),
+            SendError::BareCarriageReturn(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SendError::Start(error) => Some(error),
+            SendError::Content(error) => Some(error),
+            SendError::BareCarriageReturn(error) => Some(error),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Octets with deadlines: what a blocking socket needs so that no peer holds it longer than was agreed.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
+
+use crate::transcript::Observer;
+
+/// The longest single wait. Longer ones are made of several, since not every system takes any number of seconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+
+/// How long a write that does not get on goes without a look at what the server may be saying.
+const LOOK_UP: Duration = Duration::from_millis(100);
+
+/// A connected socket, and who watches it.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    pub(crate) observer: Box<dyn Observer>,
+}
+
+/// What is being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Commands. Replies to earlier ones may come while they are written.
+    Commands,
+    /// Content. No reply belongs here: one that comes is a reason to stop.
+    Content,
+}
+
+/// Why something could not be written to its end.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// The server takes no more of the content and has something to say.
+    Answered,
+    /// The server took nothing until the deadline.
+    Timeout,
+    /// The connection broke.
+    Broken(io::Error),
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WriteError::Answered => f.write_str("the server answers before the end of the content"),
+            WriteError::Timeout => f.write_str("the server takes no more"),
+            WriteError::Broken(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Wire {
+    /// Opens a connection.
+    pub(crate) fn connect(address: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
+        TcpStream::connect_timeout(&address, until(deadline))
+    }
+
+    /// Takes over a connection.
+    pub(crate) fn new(stream: TcpStream, observer: Box<dyn Observer>) -> io::Result<Self> {
+        // Each flight is one write; nothing is gained by holding its last segment back for an acknowledgement.
+        stream.set_nodelay(true)?;
+        Ok(Wire { stream, observer })
+    }
+
+    /// Our end of the connection.
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Writes all of it, however slowly it is taken, until the deadline. A timeout of the socket is for one call only, so
+    /// it alone would let a server that takes an octet a minute hold us for ever.
+    pub(crate) fn write(&mut self, mut octets: &[u8], kind: Kind, deadline: Instant) -> Result<(), WriteError> {
+        match kind {
+            Kind::Commands => self.observer.commands(octets),
+            Kind::Content => self.observer.content(octets),
+        }
+        while !octets.is_empty() {
+            self.stream.set_write_timeout(Some(until(deadline).min(LOOK_UP))).map_err(WriteError::Broken)?;
+            match self.stream.write(octets) {
+                Ok(0) => return Err(WriteError::Broken(io::ErrorKind::WriteZero.into())),
+                Ok(count) => octets = octets.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if !is_timeout(&error) => return Err(WriteError::Broken(error)),
+                // RFC 5321 knows no reply here; the servers that have seen enough know one all the same.
+                Err(_) if kind == Kind::Content && self.has_something_to_read() => return Err(WriteError::Answered),
+                Err(_) if Instant::now() >= deadline => return Err(WriteError::Timeout),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what comes, at the end of `input`. Once the deadline has passed, what is there already is still taken, so
+    /// that a host which was busy elsewhere does not blame the server. 0 means that the server has closed.
+    pub(crate) fn read(&mut self, input: &mut Vec<u8>, deadline: Instant) -> io::Result<usize> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            if Instant::now() >= deadline {
+                return self.read_waiting(input)?.ok_or_else(|| io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(until(deadline)))?;
+            match self.stream.read(&mut buffer) {
+                Ok(count) => return Ok(self.take(buffer.get(..count).unwrap_or_default(), input)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads without waiting. `None`: there is nothing.
+    pub(crate) fn read_waiting(&mut self, input: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let mut buffer = [0; 16 * 1024];
+        match recv(self.stream.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(count) => Ok(Some(self.take(buffer.get(..count).unwrap_or_default(), input))),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn take(&mut self, octets: &[u8], input: &mut Vec<u8>) -> usize {
+        self.observer.replies(octets);
+        input.extend_from_slice(octets);
+        octets.len()
+    }
+
+    /// Octets, the end of the stream or an error.
+    fn has_something_to_read(&self) -> bool {
+        let looked = recv(self.stream.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK);
+        !matches!(looked, Err(Errno::EAGAIN | Errno::EINTR))
+    }
+
+    /// Ends both directions at once.
+    pub(crate) fn shut_down(&self) {
+        // It may be gone already.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// `patience` after `start`; a century for what is beyond the clock.
+pub(crate) fn later(start: Instant, patience: Duration) -> Instant {
+    let century = Duration::from_secs(100 * 365 * 24 * 3_600);
+    start.checked_add(patience).or_else(|| start.checked_add(century)).unwrap_or(start)
+}
+
+/// What is left until then; never zero, which the socket would take for "for ever".
+fn until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).clamp(Duration::from_millis(1), LONGEST_WAIT)
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
