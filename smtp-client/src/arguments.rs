@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use argh::FromArgs;
 use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
@@ -69,10 +70,11 @@ pub(crate) struct Send {
     pub(crate) hello: Option<Domain>,
     /// further tries after the first, for what may work later (default 2: 3 tries over about 20 s)
     #[argh(option, arg_name = "n", default = "2")]
-    pub(crate) retries: usize,
-    /// give up everything after so many seconds (default: only each step has its time, as RFC 5321, 4.5.3.2 asks)
-    #[argh(option, arg_name = "seconds")]
-    pub(crate) timeout: Option<u64>,
+    pub(crate) retries: u16,
+    /// give up everything so many seconds after the messages are read, pauses between tries included (default: only each
+    /// step has its time, as RFC 5321, 4.5.3.2 asks)
+    #[argh(option, arg_name = "seconds", from_str_fn(timeout))]
+    pub(crate) timeout: Option<Duration>,
     /// show the conversation on standard error
     #[argh(switch)]
     pub(crate) transcript: bool,
@@ -126,4 +128,12 @@ fn hello_name(text: &str) -> Result<Domain, String> {
     let domain: Domain = text.parse().map_err(|error| format!("\"{}\": {error}", text.escape_default()))?;
     // RFC 6531, 3.7.1.
     if text.is_ascii() { Ok(domain) } else { Err("the name given with EHLO must be ASCII".to_owned()) }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(0) => Err("0 seconds are over before anything can be sent".to_owned()),
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => Err(format!("\"{}\" is not a number of seconds", text.escape_default())),
+    }
 }

@@ -3,12 +3,15 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use smtp_client::batch::{Batch, Delivery, Message, Retries};
 use smtp_client::connection::{Connection, Options};
 use smtp_client::content::Content;
+use smtp_client::header;
 use smtp_client::proto::transaction::Transaction;
+use smtp_client::server_name::ServerName;
 use smtp_client::transcript::Transcript;
 
 use crate::arguments::Send;
@@ -20,6 +23,11 @@ pub(crate) fn run(arguments: Send) -> ExitCode {
         [] => vec![PathBuf::from("-")],
         files => files.to_vec(),
     };
+    if names.iter().filter(|name| is_standard_input(name)).count() > 1 {
+        complain("standard input can be one message only; nothing was sent");
+        return ExitCode::from(exit::USAGE);
+    }
+    allow_many_files();
     let mut messages = Vec::new();
     for name in &names {
         match prepare(name, &arguments) {
@@ -30,23 +38,36 @@ pub(crate) fn run(arguments: Send) -> ExitCode {
             }
         }
     }
-    let give_up_at = arguments.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    // A time beyond the clock is no bound.
+    let give_up_at = arguments.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut batch = Batch::new(messages);
-    batch.send(&Retries::times(arguments.retries), give_up_at, || {
+    batch.send(&Retries::times(arguments.retries.into()), give_up_at, || {
         let mut options = Options { hello_name: arguments.hello.clone(), give_up_at, ..Options::default() };
         if arguments.transcript {
             options.observer = Box::new(Transcript::new(io::stderr()));
         }
         Connection::open_to(&arguments.server, options)
     });
-    report(&names, &batch)
+    report(&names, &arguments.server, &batch)
+}
+
+fn is_standard_input(name: &Path) -> bool {
+    name.as_os_str() == "-"
+}
+
+/// Each message stays open until it is sent. Where that may take more files than are allowed to begin with, more are
+/// allowed if the system agrees; if not, the first file too many says so.
+fn allow_many_files() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        log::debug!("the number of open files stays as it is: {error}");
+    }
 }
 
 fn prepare(name: &Path, arguments: &Send) -> Result<Message, (u8, String)> {
-    let content = match name.to_str() {
-        Some("-") => Content::from_reader(io::stdin().lock()),
-        _ => Content::from_file(name),
-    };
+    let content =
+        if is_standard_input(name) { Content::from_reader(io::stdin().lock()) } else { Content::from_file(name) };
     let content = content.map_err(|error| (exit::of_content_error(&error), error.to_string()))?;
     let header = content.header();
     let data_error = |error: smtp_client::header::HeaderError| (exit::DATA, error.to_string());
@@ -56,7 +77,7 @@ fn prepare(name: &Path, arguments: &Send) -> Result<Message, (u8, String)> {
     };
     let recipients = match arguments.to.as_slice() {
         [] => header.forward_paths().map_err(data_error)?,
-        given => given.to_vec(),
+        given => header::each_once(given.iter().cloned()),
     };
     let mut transaction = Transaction::new(reverse_path);
     transaction.recipients = recipients.into_iter().map(Into::into).collect();
@@ -64,18 +85,25 @@ fn prepare(name: &Path, arguments: &Send) -> Result<Message, (u8, String)> {
 }
 
 /// A line for each recipient: acceptances to standard output, the rest to standard error.
-fn report(names: &[PathBuf], batch: &Batch) -> ExitCode {
-    for (place, recipient, delivery) in batch.deliveries() {
-        let name = names.get(place).map(|name| name.display().to_string()).unwrap_or_default();
-        let line = format!("{name}: {}: {delivery}", recipient.forward_path);
+fn report(names: &[PathBuf], server: &ServerName, batch: &Batch) -> ExitCode {
+    for report in batch.reports() {
+        let name = names.get(report.message).map(|name| name.display().to_string()).unwrap_or_default();
+        let who = format!("{name}: {}", report.recipient.forward_path);
+        let delivery = report.delivery;
+        let doubt = match delivery {
+            _ if !report.is_uncertain => "",
+            Delivery::Accepted(_) => "; the answer to an earlier try was lost, so it may have arrived twice",
+            _ => "; an answer was lost, so it may have arrived all the same",
+        };
         match delivery {
             // Whether anybody reads the good news does not change it.
-            Delivery::Accepted(_) => drop(writeln!(io::stdout(), "{}", smtp_client::logging::escape(&line))),
-            Delivery::Failed(failure) if failure.is_uncertain() => {
-                complain(&format!("{line}; the server may have it all the same"));
+            Delivery::Accepted(_) => {
+                drop(writeln!(io::stdout(), "{}", smtp_client::logging::escape(&format!("{who}: {delivery}{doubt}"))));
             }
-            _ => complain(&line),
+            // It names the address itself.
+            Delivery::NoConnection(_) => complain(&format!("{who}: {delivery}{doubt}")),
+            _ => complain(&format!("{who}: {server}: {delivery}{doubt}")),
         }
     }
-    ExitCode::from(exit::code(batch.deliveries().map(|(_, _, delivery)| delivery)))
+    ExitCode::from(exit::code(batch.reports().map(|report| report.delivery)))
 }
