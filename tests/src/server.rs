@@ -7,7 +7,7 @@ use std::sync::Arc;
 use smtp_server::policy::{LocalPolicy, Policy};
 use smtp_server::recipients::Recipients;
 use smtp_server::{Config, Server, Stopper, listener};
-use smtp_spool::disk::Disk;
+use smtp_spool::disk::{Disk, Folder};
 use smtp_spool::{Envelope, MemoryDisk, Options, OsDisk, Reader, Spool};
 use tempfile::TempDir;
 
@@ -136,6 +136,11 @@ impl TestServer {
             Stored { id: id.to_string(), envelope, received, content }
         });
         stored.collect()
+    }
+
+    /// Messages that are still on their way in and have a file already.
+    pub fn temporary_files(&self) -> usize {
+        self.disk.list(Folder::Temporary).expect("the folder can be listed").len()
     }
 
     /// The only message there is.
