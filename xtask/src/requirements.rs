@@ -190,8 +190,8 @@ fn row_cells(line: &str) -> Option<[&str; 8]> {
 fn named_rows(files: &[SourceFile]) -> Named {
     let mut named = Named::new();
     for file in files {
-        for id in words(test_text(file)).filter(|word| is_row_id(word)) {
-            named.entry(id.to_owned()).or_default().insert(file.name.clone());
+        for id in ids(test_text(file)) {
+            named.entry(id).or_default().insert(file.name.clone());
         }
     }
     named
@@ -220,14 +220,37 @@ fn files_in(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2).filter(|word| word.contains('/'))
 }
 
+/// The row ids in a text. `N193 to N202` names all ten.
+fn ids(text: &str) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut before = ["", ""];
+    for word in words(text).filter(|word| !word.is_empty()) {
+        if let Some((letter, last)) = row_number(word) {
+            let first = match before {
+                [start, "to"] => row_number(start).filter(|start| start.0 == letter).map_or(last, |start| start.1),
+                _ => last,
+            };
+            ids.extend((first..=last).map(|number| format!("{letter}{number:03}")));
+        }
+        before = [before[1], word];
+    }
+    ids
+}
+
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|character: char| !character.is_ascii_alphanumeric())
 }
 
-/// `N` (RFC 5321) or `X` (its extensions) and three digits.
 fn is_row_id(word: &str) -> bool {
-    let digits = word.strip_prefix(['N', 'X']);
-    digits.is_some_and(|digits| digits.len() == 3 && digits.bytes().all(|digit| digit.is_ascii_digit()))
+    row_number(word).is_some()
+}
+
+/// `N` (RFC 5321) or `X` (its extensions) and three digits.
+fn row_number(word: &str) -> Option<(char, u16)> {
+    let letter = word.chars().next().filter(|letter| matches!(letter, 'N' | 'X'))?;
+    let digits = &word[1..];
+    let is_number = digits.len() == 3 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten().map(|number| (letter, number))
 }
 
 #[cfg(test)]
@@ -260,6 +283,15 @@ mod tests {
         let named = named();
         assert_eq!(named.keys().collect::<Vec<_>>(), ["N001"]);
         assert_eq!(tests_cell(named.get("N001")), "`a/src/c.rs` `a/tests/b.rs`");
+    }
+
+    #[test]
+    fn a_range_names_all_its_rows() {
+        assert_eq!(
+            ids("/// Rows N009 to N011, and X001; N2 to X003."),
+            ["N009", "N009", "N010", "N011", "X001", "X003"]
+        );
+        assert_eq!(ids("from N010 to N008, N0100, AN001"), ["N010"]);
     }
 
     #[test]
