@@ -86,7 +86,8 @@ impl Connection<'_> {
     fn talk(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         // A reply that waits for the acknowledgement of the one before it costs 40 ms.
         self.stream.set_nodelay(true)?;
-        self.stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        let write_timeout = WRITE_TIMEOUT.min(self.host.config.session.command_timeout);
+        self.stream.set_write_timeout(Some(write_timeout.max(Duration::from_millis(1))))?;
         let early = self.early_octets(buffer)?;
         let (mut start, mut end) = (0, early);
         loop {
@@ -96,7 +97,7 @@ impl Connection<'_> {
             match event {
                 Event::Question => self.decide(),
                 Event::Content(octets) => self.store(octets),
-                Event::Dropped => self.incoming = None,
+                Event::Dropped => self.drop_incoming(),
                 Event::NeedInput => {
                     self.flush()?;
                     buffer.copy_within(start..end, 0);
@@ -167,6 +168,13 @@ impl Connection<'_> {
             log::error!("peer={} status=deferred: {error}", self.peer);
             self.incoming = None;
             self.session.refuse_content(replies::store_error(&error));
+        }
+    }
+
+    /// The session refuses the content (its size, its line ends, a loop), and the peer hears why at its end.
+    fn drop_incoming(&mut self) {
+        if let Some(incoming) = self.incoming.take() {
+            log::info!("peer={} octets={} status=refused: the content", self.peer, incoming.octets());
         }
     }
 
@@ -300,18 +308,23 @@ fn log_refusal(peer: SocketAddr, question: Question<'_>, reply: &Reply) {
     }
 }
 
-/// Writes all of it, however slowly it is taken, until the deadline: the socket's own timeout is for one call only.
+/// Writes all of it, however slowly it is taken, until the deadline: the socket's own timeout is for one call only, and a
+/// peer that takes an octet now and then must not hold its thread for ever.
 fn write_all_until(mut stream: &TcpStream, mut octets: &[u8], deadline: Instant) -> io::Result<()> {
-    while !octets.is_empty() {
+    loop {
         match stream.write(octets) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => octets = octets.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if is_timeout(&error) && Instant::now() < deadline => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => {}
             Err(error) => return Err(error),
         }
+        if octets.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
     }
-    Ok(())
 }
 
 fn is_timeout(error: &io::Error) -> bool {

@@ -104,6 +104,15 @@ impl Peer {
         Ok(count)
     }
 
+    /// Whether something has come, or the end of everything. Does not wait.
+    pub fn has_input(&self) -> bool {
+        let mut octet = [0];
+        self.stream.set_nonblocking(true).expect("it can be set");
+        let is_there = !matches!(self.stream.peek(&mut octet), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        self.stream.set_nonblocking(false).expect("it can be set");
+        is_there || !self.received.is_empty()
+    }
+
     /// Reads the greeting, which must be 220.
     pub fn expect_greeting(&mut self) {
         let greeting = self.reply();
