@@ -162,6 +162,7 @@ fn the_order_is_sync_file_then_rename_then_sync_folder() {
     }
 }
 
+/// Rows N001, N274: what was acknowledged is there after a crash at any moment.
 #[test]
 fn power_cut_before_every_operation() {
     for cut in 0..=count_operations() {
@@ -222,6 +223,7 @@ fn operations_of_scenario() -> std::ops::Range<usize> {
     disk.operations().len()..count_operations()
 }
 
+/// Row N180: what was refused is not delivered by this process, whichever operation was in its way.
 #[test]
 fn every_operation_fails_once() {
     let faults = [
