@@ -110,7 +110,9 @@ proptest! {
             let mut host = Host::with(small(), moody);
             let hello = host.feed(b"EHLO client.example\r\n");
             let output: String = script.as_bytes().chunks(piece).map(|octets| host.feed(octets)).collect();
-            (hello + &output, host.messages, host.is_closed, host.drops, host.questions)
+            // At the end of it all the driver drops what it has without being told.
+            let drops = if host.is_closed { 0 } else { host.drops };
+            (hello + &output, host.messages, host.is_closed, drops, host.questions)
         };
         let whole = run(usize::MAX);
         prop_assert_eq!(run(piece), whole.clone());
