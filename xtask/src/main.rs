@@ -24,7 +24,7 @@ usage: cargo xtask TASK [OPTION]...
 tasks, the one to begin with first:
   demo      starts a server, sends real mail to it and explains what is said, line by line
   test      runs every test of the workspace; what follows goes to `cargo test`
-  ci        what must pass before a change goes in: format, tidy, clippy, test, documentation
+  ci        what must pass before a change goes in: format, tidy, clippy, test, documentation  [--without-tests]
   tidy      the house rules that a program can check; a part of ci
   requirements  holds docs/requirements.md against the code and the tests; a part of ci  [--write]
   interop   our server and our client against swaks, curl, Python and Postfix, compared octet for octet

@@ -11,4 +11,4 @@ pub(crate) mod sender;
 pub(crate) mod dialogue;
 pub(crate) mod stored;
 
-pub(crate) use failure::{Failure, OrFail, Outcome};
+pub(crate) use failure::{OrFail, Outcome};

@@ -84,11 +84,6 @@ impl Server {
         ensure(status.signal() == Some(Signal::SIGKILL as i32), words)
     }
 
-    /// What it logged last.
-    pub(crate) fn log(&self) -> Vec<String> {
-        self.running.log()
-    }
-
     /// Its memory.
     pub(crate) fn memory(&self) -> Outcome<Memory> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).or_fail("its memory")?;
