@@ -42,8 +42,8 @@ fn answer(line: &str) -> String {
     answers(&["EHLO a.example", line]).pop().unwrap()
 }
 
-/// Rows N007, N008, N009, N160: every keyword is registered, and none begins with X. Row N025: 8BITMIME is one of them.
-/// Row N108: so is every command that is not basic.
+/// Rows N003, N007, N008, N009, N160: EHLO is answered with keywords, every one is registered, and none begins with X.
+/// Row N025: 8BITMIME is one of them; X001: SIZE another, with a number. Row N108: so is every command that is not basic.
 #[test]
 fn only_registered_keywords_are_announced() {
     // The registry of service extensions, as far as servers use it.
@@ -72,6 +72,8 @@ fn only_registered_keywords_are_announced() {
         assert!(REGISTERED.contains(keyword) && !keyword.starts_with('X'), "{keyword}");
     }
     assert!(keywords.contains(&"8BITMIME"), "{reply}");
+    let size = reply.lines().find_map(|line| line[4..].strip_prefix("SIZE ")).unwrap();
+    assert!(size.parse::<u64>().unwrap() >= 65_536, "{reply}");
     // The minimum of RFC 5321, 4.5.1 needs no announcement; what else is understood does.
     for (command, keyword) in [
         ("HELP", "HELP"),
@@ -174,8 +176,18 @@ fn client_says(server: &[&str]) -> Vec<String> {
     said
 }
 
-/// Row N186: one command, one reply, and so on, where the server offers no more. Rows N056, N069, N315: none of them is
-/// VRFY, EXPN, or SEND and its like.
+/// Row N006: a client that knows only HELO is served to the end.
+#[test]
+fn helo_is_enough() {
+    let content = "Subject: x\r\n\r\nhello\r\n.";
+    let lines = ["HELO a.example", "MAIL FROM:<a@b.example>", "RCPT TO:<x@c.example>", "DATA", content, "QUIT"];
+    let answers = answers(&lines);
+    let codes: Vec<&str> = answers.iter().map(|answer| &answer[..4]).collect();
+    assert_eq!(codes, ["220 ", "250 ", "250 ", "250 ", "354 ", "250 ", "221 "]);
+}
+
+/// Row N186: one command, one reply, and so on, where the server offers no more. Rows N045, N145: hello first,
+/// then MAIL, RCPT, DATA. Rows N056, N069, N315: none of them is VRFY, EXPN, or SEND and its like.
 #[test]
 fn in_lock_step() {
     let said = client_says(&["220 x", "250 x", "250 x", "250 x", "250 x", "354 x", "250 x", "221 x"]);
