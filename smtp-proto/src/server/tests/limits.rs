@@ -1,5 +1,5 @@
 //! How much of everything: at the limit, one above, and far above. Rows N030, N091, N224, N226, N227, N228, N230, N233,
-//! N236, N241, N283, X002, X003, X004, X009, X107, X130.
+//! N236, N241, N283, X002, X003, X004, X009, X130.
 
 use super::*;
 
