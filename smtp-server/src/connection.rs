@@ -20,6 +20,7 @@ use smtp_spool::{IdSource, MessageId, Store, StoreError};
 use crate::config::Config;
 use crate::incoming::{Arrival, IncomingMessage};
 use crate::policy::Policy;
+use crate::quoted::Quoted;
 use crate::registry::{Registry, Ticket};
 use crate::replies;
 
@@ -269,8 +270,8 @@ fn end(host: &Host, peer: SocketAddr, transaction: &Transaction, incoming: Incom
     }
 }
 
-/// One line for the message and one for each recipient. What comes from the peer is quoted, so that no address can look
-/// like another key of the line; what is not printable is escaped where all lines are written.
+/// One line for the message and one for each recipient. What comes from the peer is [`Quoted`]; what is not printable is
+/// escaped where all lines are written.
 fn log_acceptance(
     peer: SocketAddr,
     transaction: &Transaction,
@@ -279,11 +280,11 @@ fn log_acceptance(
     delay: Duration,
     reply: &str,
 ) {
-    let (from, recipients) = (transaction.reverse_path.to_string(), transaction.recipients.len());
-    log::info!("id={id} from={from:?} peer={peer} octets={octets} recipients={recipients}");
+    let (from, recipients) = (Quoted(&transaction.reverse_path), transaction.recipients.len());
+    log::info!("id={id} from={from} peer={peer} octets={octets} recipients={recipients}");
     for recipient in &transaction.recipients {
-        let (to, delay) = (recipient.forward_path.to_string(), delay.as_secs_f64());
-        log::info!("id={id} to={to:?} relay=local delay={delay:.4} status=kept reply=\"250 2.0.0 {reply}\"");
+        let (to, delay) = (Quoted(&recipient.forward_path), delay.as_secs_f64());
+        log::info!("id={id} to={to} relay=local delay={delay:.4} status=kept reply=\"250 2.0.0 {reply}\"");
     }
 }
 
@@ -294,17 +295,17 @@ fn defer(peer: SocketAddr, error: &StoreError) -> Decision {
 }
 
 fn log_refusal(peer: SocketAddr, question: Question<'_>, reply: &Reply) {
-    let reply = reply.to_string();
+    let reply = Quoted(reply);
     match question {
         Question::Rcpt(transaction, recipient) => {
-            let (from, to) = (transaction.reverse_path.to_string(), recipient.forward_path.to_string());
-            log::info!("peer={peer} from={from:?} to={to:?} status=refused reply={reply:?}");
+            let (from, to) = (Quoted(&transaction.reverse_path), Quoted(&recipient.forward_path));
+            log::info!("peer={peer} from={from} to={to} status=refused reply={reply}");
         }
         Question::Mail(transaction) | Question::Content(transaction) | Question::EndOfContent(transaction) => {
-            let from = transaction.reverse_path.to_string();
-            log::info!("peer={peer} from={from:?} status=refused reply={reply:?}");
+            let from = Quoted(&transaction.reverse_path);
+            log::info!("peer={peer} from={from} status=refused reply={reply}");
         }
-        Question::Connect | Question::Hello(_) => log::info!("peer={peer} status=refused reply={reply:?}"),
+        Question::Connect | Question::Hello(_) => log::info!("peer={peer} status=refused reply={reply}"),
     }
 }
 

@@ -41,6 +41,7 @@ pub mod policy;
 pub mod recipients;
 mod incoming;
 mod replies;
+mod quoted;
 pub mod server;
 
 pub use config::Config;
