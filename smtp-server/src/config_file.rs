@@ -17,6 +17,7 @@ use argh::FromArgs;
 
 use crate::exit::{self, Failure};
 use crate::options::Options;
+use crate::setup;
 
 /// Adds what the file named by `--config` says to what the command line says. The command line replaces the file, lists
 /// included.
@@ -47,6 +48,7 @@ fn parse(text: &str, directory: &Path) -> Result<Options, (usize, String)> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         options = Options::from_args(&["smtp-server"], &words)
             .map_err(|early| at_line(early.output.trim().replace('\n', "; ")))?;
+        setup::check_values(&options).map_err(|failure| at_line(failure.text))?;
     }
     Ok(options)
 }
@@ -120,6 +122,10 @@ mod tests {
             ("# c\nthread 4\n", 2),
             ("threads\n", 1),
             ("threads many\n", 1),
+            ("hostname a\nthreads 0\n", 2),
+            ("max-message-size 65535\n", 1),
+            ("max-recipients 99\n", 1),
+            ("max-connections-per-ip 0\n", 1),
             ("config other\n", 1),
             ("check x\n", 1),
             ("--threads 4\n", 1),
@@ -131,10 +137,10 @@ mod tests {
 
     #[test]
     fn the_command_line_replaces_the_file_lists_included() {
-        let file = read("listen 0.0.0.0:25\nlisten [::]:25\nthreads 4\nmax-message-size 9\n").unwrap();
+        let file = read("listen 0.0.0.0:25\nlisten [::]:25\nthreads 4\nmax-message-size 99999\n").unwrap();
         let line = read("listen 127.0.0.1:1\nthreads 7\n").unwrap();
         let both = merge(line, file);
         assert_eq!(both.listen, ["127.0.0.1:1".parse().unwrap()]);
-        assert_eq!((both.threads, both.max_message_size), (Some(7), Some(9)));
+        assert_eq!((both.threads, both.max_message_size), (Some(7), Some(99_999)));
     }
 }

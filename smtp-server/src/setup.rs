@@ -56,6 +56,11 @@ impl Setup {
     }
 }
 
+/// Whether the values make sense, as far as one can tell without looking at anything else.
+pub(crate) fn check_values(options: &Options) -> Result<(), Failure> {
+    config(options, localhost()).map(|_| ())
+}
+
 fn config(options: &Options, hostname: DomainName) -> Result<Config, Failure> {
     let mut config = Config::new(hostname);
     if let Some(threads) = options.threads {
