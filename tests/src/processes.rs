@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use nix::sys::signal::{Signal, kill};
@@ -52,10 +52,15 @@ pub struct ServerProcess {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
-    lines: Receiver<String>,
+    /// Reads standard error to its end.
     reader: Option<JoinHandle<()>>,
-    /// What it has written to standard error so far.
-    seen: Mutex<Vec<String>>,
+    lines: Mutex<Lines>,
+}
+
+/// What the process writes to standard error, line by line.
+struct Lines {
+    coming: Receiver<String>,
+    seen: Vec<String>,
 }
 
 impl ServerProcess {
@@ -69,7 +74,7 @@ impl ServerProcess {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program can be started");
         let errors = child.stderr.take().expect("it was asked for");
-        let (sender, lines) = channel();
+        let (sender, coming) = channel();
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(errors).split(b'\n') {
                 let Ok(line) = line else { return };
@@ -77,9 +82,8 @@ impl ServerProcess {
                 let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
             }
         });
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let reader = Some(reader);
-        let mut process = ServerProcess { child, address: nowhere, lines, reader, seen: Mutex::default() };
+        let lines = Mutex::new(Lines { coming, seen: Vec::new() });
+        let mut process = ServerProcess { child, address: ([0, 0, 0, 0], 0).into(), reader: Some(reader), lines };
         let line = process.wait_for_line(|line| line.starts_with("listening on "));
         process.address = line["listening on ".len()..].parse().expect("an address");
         process
@@ -87,10 +91,11 @@ impl ServerProcess {
 
     /// The next line on standard error that is like this.
     pub fn wait_for_line(&self, is_wanted: impl Fn(&str) -> bool) -> String {
+        let mut lines = self.lines();
         loop {
-            let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("the line does not come; so far: {:#?}", self.seen()));
-            self.seen_mut().push(line.clone());
+            let line = lines.coming.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("the line does not come; so far: {:#?}", lines.seen));
+            lines.seen.push(line.clone());
             if is_wanted(&line) {
                 return line;
             }
@@ -99,13 +104,14 @@ impl ServerProcess {
 
     /// All lines of standard error so far.
     pub fn seen(&self) -> Vec<String> {
-        let mut seen = self.seen_mut();
-        seen.extend(self.lines.try_iter());
-        seen.clone()
+        let mut lines = self.lines();
+        let new: Vec<String> = lines.coming.try_iter().collect();
+        lines.seen.extend(new);
+        lines.seen.clone()
     }
 
-    fn seen_mut(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A peer that has read nothing yet.
@@ -156,6 +162,26 @@ impl ServerProcess {
     #[cfg(target_os = "linux")]
     pub fn status(&self) -> String {
         std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is running")
+    }
+
+    /// Stops it, as a very busy machine does, until [`ServerProcess::thaw`]. Connections are taken by the kernel meanwhile.
+    #[cfg(target_os = "linux")]
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let status = task.and_then(|task| std::fs::read_to_string(task.path().join("status")));
+            status.is_ok_and(|status| status.contains("\nState:\tT"))
+        };
+        wait_until("every thread has stopped", || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+            tasks.expect("it is running").all(is_stopped)
+        });
+    }
+
+    /// Lets it go on.
+    #[cfg(target_os = "linux")]
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
     }
 }
 
