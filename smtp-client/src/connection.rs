@@ -282,8 +282,13 @@ impl Connection {
     /// What the server says before the dot has gone out is no verdict on the message: a refusal or nonsense, and the end
     /// of the conversation, since the rest of the content would be read as commands.
     fn early_answer(&mut self) -> Option<Event> {
-        self.read_waiting();
-        match self.handle_input() {
+        let mut event = self.handle_input();
+        if matches!(event, Event::NeedInput) {
+            // Only now: what came together with the 354 goes before the end of the stream, which may stand behind it.
+            self.read_waiting();
+            event = self.handle_input();
+        }
+        match event {
             Event::NeedInput => None,
             event => {
                 self.stop_writing(Instant::now());
