@@ -242,4 +242,15 @@ mod tests {
         let long_lines = [b"250-".to_vec(), vec![b'a'; 4000], b"\r\n".to_vec()].concat().repeat(17);
         assert_eq!(ReplyParser::default().handle(&long_lines), Err(ReplyError::TooLong));
     }
+
+    /// The bounds are those of one reply, not of all that a connection ever carries.
+    #[test]
+    fn bounds_begin_anew_with_each_reply() {
+        let mut parser = ReplyParser::default();
+        let reply = [b"250-".to_vec(), vec![b'a'; 4000], b"\r\n250 OK\r\n".to_vec()].concat();
+        for number in 0..2 * limits::RECEIVED_REPLY_LINES {
+            let (used, found) = parser.handle(&reply).unwrap();
+            assert!(used == reply.len() && found.is_some(), "reply {number}");
+        }
+    }
 }
