@@ -84,15 +84,19 @@ impl Server {
         ensure(status.signal() == Some(Signal::SIGKILL as i32), words)
     }
 
-    /// Its memory.
+    /// Its memory. The sum over its mappings is exact; the peak is known to some pages per processor.
     pub(crate) fn memory(&self) -> Outcome<Memory> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).or_fail("its memory")?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim().strip_suffix(" kB")?.parse().ok()
-        };
-        let (resident, peak) = (field("VmRSS:"), field("VmHWM:"));
-        Ok(Memory { resident_kib: resident.or_fail("no VmRSS")?, peak_kib: peak.or_fail("no VmHWM")? })
+        Ok(Memory {
+            resident_kib: self.memory_field("smaps_rollup", "Rss:")?,
+            peak_kib: self.memory_field("status", "VmHWM:")?,
+        })
+    }
+
+    fn memory_field(&self, file: &str, name: &str) -> Outcome<u64> {
+        let path = format!("/proc/{}/{file}", self.pid());
+        let text = std::fs::read_to_string(&path).or_fail(&path)?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+        value.or_fail(format_args!("no {name} in {path}"))?.parse().or_fail(&path)
     }
 
     /// Processor time that it has used, in the hundredths of a second of the kernel.
