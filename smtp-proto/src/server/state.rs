@@ -117,8 +117,9 @@ impl ServerSession {
             (state, Command::Rcpt { .. }) => self.stay(state, replies::mail_first()),
 
             (State::Mail(client, transaction), Command::Data) if transaction.recipients.is_empty() => {
-                // RFC 2920, 3.2: 354 only if a recipient was valid; else a lone dot would be an empty message.
-                self.stay(State::Mail(client, transaction), replies::no_recipients());
+                // RFC 2920, 3.2: 354 only if a recipient was valid; else a lone dot would be an empty message. No error of the
+                // client's, who sent DATA in the same group as the recipients and could not know.
+                self.idle(State::Mail(client, transaction), replies::no_recipients());
             }
             (State::Mail(client, transaction), Command::Data) => {
                 self.state = State::Asked(Asked::Content(client, transaction));

@@ -155,7 +155,8 @@ fn errors() {
     assert_eq!(codes(&host.feed(&[&[b'x'; 3_000][..], b"\r\n"].concat())), [421]);
 }
 
-/// Commands that are right and move no mail have a limit too, a far one; refused recipients are among them.
+/// Commands that are right and move no mail have a limit too, a far one; refused recipients are among them, and the DATA
+/// behind them: a client with PIPELINING sends it before it knows.
 #[test]
 fn fruitless_commands() {
     let mut config = config();
@@ -167,7 +168,7 @@ fn fruitless_commands() {
         }
         _ => Decision::Accept,
     };
-    for line in ["NOOP", "RSET", "VRFY x", "HELP", "EHLO a", "RCPT TO:<no@b>"] {
+    for line in ["NOOP", "RSET", "VRFY x", "HELP", "EHLO a", "RCPT TO:<no@b>", "DATA"] {
         let mut host = Host::with(config.clone(), refuse_some);
         host.agree_all(&["HELO a", "MAIL FROM:<a@a>"]);
         for _ in 0..29 {
