@@ -19,7 +19,7 @@ use crate::workshop::sender::{Fate, Sender};
 use crate::workshop::server::Server;
 use crate::workshop::stored::{self, Account};
 use crate::workshop::tally::Tally;
-use crate::workshop::{OrFail, Outcome, process};
+use crate::workshop::{OrFail, Outcome};
 
 /// Letters, and connections over which they go.
 const LETTERS: u64 = 10_000;
@@ -202,9 +202,11 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// The type of the file system that holds a path: that of the longest mount point in front of it.
 fn file_system(path: &Path) -> String {
-    let mut command = std::process::Command::new("stat");
-    let found = process::run(command.args(["-f", "-c", "%T"]).arg(path), Duration::from_secs(5));
-    let name = found.map(|finished| String::from_utf8_lossy(&finished.stdout).trim().to_owned());
-    name.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "an unknown file system".to_owned())
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let fields = mounts.lines().map(|line| line.split(' ').skip(1).take(2).collect::<Vec<_>>());
+    let holding = fields.filter(|fields| fields.first().is_some_and(|point| path.starts_with(point)));
+    let longest = holding.max_by_key(|fields| fields.first().map_or(0, |point| point.len()));
+    longest.and_then(|fields| fields.last().map(|name| (*name).to_owned())).unwrap_or_else(|| "?".to_owned())
 }
