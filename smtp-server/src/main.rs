@@ -3,6 +3,7 @@
 mod options;
 mod config_file;
 mod setup;
+mod sockets;
 mod privileges;
 mod exit;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use smtp_server::spool::Spool;
-use smtp_server::{Server, Stopper, listener};
+use smtp_server::{Server, Stopper};
 
 use exit::Failure;
 use setup::Setup;
@@ -39,10 +40,7 @@ fn run(options: options::Options) -> Result<(), Failure> {
         say("the configuration is valid");
         return Ok(());
     }
-    let mut listeners = Vec::new();
-    for &address in &setup.listen {
-        listeners.push(listener::bind(address).map_err(|error| exit::bind(address, &error))?);
-    }
+    let listeners = sockets::listeners(&setup.listen)?;
     privileges::raise_descriptor_limit();
     privileges::drop_to(setup.user.as_deref(), setup.group.as_deref())?;
     let (spool, report) = Spool::open(&setup.spool, setup.spool_options).map_err(|error| exit::open(&error))?;

@@ -28,7 +28,7 @@ use crate::exit;
     error_code(78, "a setting is wrong")
 )]
 pub(crate) struct Options {
-    /// where to listen (default 127.0.0.1:2525; port 0 is any free port; may be given several times)
+    /// where to listen (default 127.0.0.1:2525, or the sockets that a service manager hands over; port 0 is any free port; may be given several times)
     #[argh(option, arg_name = "addr:port", from_str_fn(listen))]
     pub(crate) listen: Vec<SocketAddr>,
     /// the server's own name (default: the host's, or localhost)

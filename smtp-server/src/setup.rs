@@ -1,6 +1,6 @@
 //! From settings as they are written to a server that can be started: defaults filled in, files read, sense checked.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use smtp_server::Config;
@@ -20,6 +20,7 @@ const LEAST_RECIPIENTS: usize = 100;
 /// All that is needed to start.
 #[derive(Debug)]
 pub(crate) struct Setup {
+    /// Empty if nothing was said.
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) spool: PathBuf,
     pub(crate) spool_options: SpoolOptions,
@@ -43,9 +44,8 @@ impl Setup {
         if let Some(path) = &options.recipients {
             policy = policy.with_recipients(read_recipients(path)?);
         }
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 2525));
         Ok(Setup {
-            listen: if options.listen.is_empty() { vec![loopback] } else { options.listen.clone() },
+            listen: options.listen.clone(),
             spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
             spool_options: SpoolOptions { keep_max_bytes: options.keep_max_bytes, ..SpoolOptions::default() },
             user: options.user.clone(),
@@ -131,9 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn with_no_option_it_listens_on_loopback_only() {
+    fn with_no_option_it_keeps_mail_beside_itself() {
         let setup = Setup::new(Options::default()).unwrap();
-        assert_eq!(setup.listen, ["127.0.0.1:2525".parse().unwrap()]);
         assert_eq!(setup.spool, Path::new("spool"));
     }
 }
