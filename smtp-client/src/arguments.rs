@@ -11,6 +11,9 @@ use smtp_client::server_name::ServerName;
 
 use crate::exit;
 
+/// What the file `-` means.
+pub(crate) const STANDARD_INPUT: &str = "/dev/stdin";
+
 /// Sends mail over SMTP.
 #[derive(FromArgs, Debug)]
 #[argh(
@@ -78,7 +81,7 @@ pub(crate) struct Send {
     /// show the conversation on standard error
     #[argh(switch)]
     pub(crate) transcript: bool,
-    /// the messages (default: one from standard input)
+    /// the messages (default: one from standard input, which may also be named -)
     #[argh(positional, arg_name = "file")]
     pub(crate) files: Vec<PathBuf>,
 }
@@ -92,7 +95,9 @@ pub(crate) fn read() -> Result<Arguments, ExitCode> {
             return Err(ExitCode::from(exit::USAGE));
         }
     };
-    let words: Vec<&str> = words.iter().map(String::as_str).skip(1).collect();
+    // A lone hyphen is a file to us and a broken option to argh.
+    let words: Vec<&str> =
+        words.iter().skip(1).map(|word| if word == "-" { STANDARD_INPUT } else { word.as_str() }).collect();
     if words == ["--version"] {
         let _ = writeln!(std::io::stdout(), "smtp-client {}", env!("CARGO_PKG_VERSION"));
         return Err(ExitCode::SUCCESS);

@@ -14,13 +14,13 @@ use smtp_client::proto::transaction::Transaction;
 use smtp_client::server_name::ServerName;
 use smtp_client::transcript::Transcript;
 
-use crate::arguments::Send;
+use crate::arguments::{STANDARD_INPUT, Send};
 use crate::{complain, exit};
 
 /// Runs the command. A message that cannot be sent is found before anything is sent.
 pub(crate) fn run(arguments: Send) -> ExitCode {
     let names = match arguments.files.as_slice() {
-        [] => vec![PathBuf::from("-")],
+        [] => vec![PathBuf::from(STANDARD_INPUT)],
         files => files.to_vec(),
     };
     if names.iter().filter(|name| is_standard_input(name)).count() > 1 {
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: Send) -> ExitCode {
         match prepare(name, &arguments) {
             Ok(message) => messages.push(message),
             Err((code, error)) => {
-                complain(&format!("{}: {error}; nothing was sent", name.display()));
+                complain(&format!("{}: {error}; nothing was sent", shown(name)));
                 return ExitCode::from(code);
             }
         }
@@ -52,7 +52,12 @@ pub(crate) fn run(arguments: Send) -> ExitCode {
 }
 
 fn is_standard_input(name: &Path) -> bool {
-    name.as_os_str() == "-"
+    name.as_os_str() == STANDARD_INPUT
+}
+
+/// The name of a message as people gave it.
+fn shown(name: &Path) -> String {
+    if is_standard_input(name) { "-".to_owned() } else { name.display().to_string() }
 }
 
 /// Each message stays open until it is sent. Where that may take more files than are allowed to begin with, more are
@@ -87,7 +92,7 @@ fn prepare(name: &Path, arguments: &Send) -> Result<Message, (u8, String)> {
 /// A line for each recipient: acceptances to standard output, the rest to standard error.
 fn report(names: &[PathBuf], server: &ServerName, batch: &Batch) -> ExitCode {
     for report in batch.reports() {
-        let name = names.get(report.message).map(|name| name.display().to_string()).unwrap_or_default();
+        let name = names.get(report.message).map_or_else(String::new, |name| shown(name));
         let who = format!("{name}: {}", report.recipient.forward_path);
         let delivery = report.delivery;
         let doubt = match delivery {
