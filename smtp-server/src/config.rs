@@ -14,7 +14,7 @@ pub const MOST_THREADS: usize = 8_192;
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Conversations at a time: one thread each. 256, which costs some 7 MiB while they are idle.
+    /// Conversations at a time: one thread each. 256; `cargo xtask load` prints what an idle one costs.
     pub threads: usize,
     /// Conversations at a time with one address (an IPv6 /64 counts as one), so that one peer cannot take all threads.
     /// Half the threads; loopback is exempt.
