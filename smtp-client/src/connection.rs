@@ -408,3 +408,37 @@ fn host_name(local: SocketAddr) -> Domain {
     let name = name.filter(is_full).and_then(|name| name.parse::<DomainName>().ok());
     name.map_or_else(|| Domain::Literal(AddressLiteral::from_ip(local.ip())), Domain::Name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smtp_proto::reply::Code;
+
+    fn failure(stage: Stage, cause: Cause) -> Failure {
+        Failure { stage, cause }
+    }
+
+    /// A dot that was not written ends nothing: no acceptance, and no doubt about what was lost on the way.
+    #[test]
+    fn results_without_an_end_of_the_content() {
+        let reply = |code| Reply::new(Code::new(code).unwrap(), None, "text");
+        let refused = failure(Stage::EndOfContent, Cause::Refused(reply(552)));
+        for (mut result, expected) in [
+            (Ok(reply(250)), failure(Stage::EndOfContent, Cause::Reply(ReplyError::Unexpected))),
+            (Err(refused.clone()), refused),
+            (Err(failure(Stage::EndOfContent, Cause::Timeout)), failure(Stage::Content, Cause::Timeout)),
+            (Err(failure(Stage::Rcpt, Cause::ConnectionLost)), failure(Stage::Rcpt, Cause::ConnectionLost)),
+        ] {
+            without_end(&mut result);
+            assert_eq!(result, Err(expected));
+        }
+    }
+
+    #[test]
+    fn a_name_or_an_address_for_ehlo() {
+        match host_name(([192, 0, 2, 1], 1234).into()) {
+            Domain::Name(name) => assert!(name.as_str().contains('.')),
+            literal => assert_eq!(literal.to_string(), "[192.0.2.1]"),
+        }
+    }
+}

@@ -360,6 +360,17 @@ fn a_refusal_in_the_middle_of_the_content() {
     }
 }
 
+/// The same, once the client can write no more and waits: it looks up.
+#[test]
+fn a_refusal_while_the_client_is_stuck() {
+    // Enough time to fill every buffer on the way. If it is not, the test above is held once more.
+    let stuck = || std::thread::sleep(Duration::from_millis(400));
+    let script = good_until(Stage::Data).say("354 go on").take(50_000).run(stuck).say("552 5.3.4 too big").hold();
+    let (failure, took) = send_large(script, Options { timeouts: timeouts(PATIENCE * 3), ..in_lock_step() });
+    assert_eq!(failure.to_string(), "content: 552 5.3.4 too big");
+    assert!(took < PATIENCE / 2, "{took:?}");
+}
+
 /// The same, but in silence: the time for a block of content is the bound.
 #[test]
 fn a_server_that_reads_no_more_and_says_nothing() {
