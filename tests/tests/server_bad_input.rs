@@ -205,6 +205,23 @@ fn a_peer_that_closes_its_side_first() {
     assert_eq!(server.stored().len(), 1);
 }
 
+/// A close with octets unread is a reset, and a reset can take the last reply with it: so the server reads on for a while
+/// behind its last word, and answers nothing any more.
+#[test]
+fn octets_behind_the_last_reply() {
+    let server = TestServer::builder().config(|config| config.linger_timeout = smtp_tests::PATIENCE).start();
+    for (last, reply) in [("QUIT", "221 "), ("GET / HTTP/1.1", "554 ")] {
+        let mut peer = server.greeted();
+        peer.expect(last, reply);
+        peer.expect_close();
+        for _ in 0..100 {
+            peer.try_send("NOOP\r\n").expect("it is still read");
+        }
+        peer.finish_sending();
+        peer.expect_close();
+    }
+}
+
 /// Refuses everybody at the door.
 struct Closed;
 
