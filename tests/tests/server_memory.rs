@@ -38,7 +38,7 @@ fn growth(server: &ServerProcess, clients: impl FnOnce() + Send) -> u64 {
 /// failures.md R1.
 #[test]
 fn lines_without_end() {
-    let (_directory, server) = server(&["--threads", "16"]);
+    let (_directory, server) = server(&["--threads", "32"]);
     let piece = vec![b'x'; 64 << 10];
     let endless_line = || {
         let mut peer = server.connect();
@@ -60,7 +60,7 @@ fn lines_without_end() {
 /// failures.md R2: the same with content, beyond the size that is allowed.
 #[test]
 fn content_without_end() {
-    let (directory, server) = server(&["--threads", "16", "--max-message-size", "1000000"]);
+    let (directory, server) = server(&["--threads", "32", "--max-message-size", "1000000"]);
     let piece = "a line of a message that does not end\r\n".repeat(2_000);
     let endless_content = || {
         let mut peer = server.greeted();
