@@ -146,6 +146,9 @@ pub enum CloseReason {
     Failure,
 }
 
+/// How TLS begins: a handshake record of version 3 (RFC 8446, 5.1). No SMTP command begins with a control character.
+const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
+
 /// One conversation with one client.
 #[derive(Debug)]
 pub struct ServerSession {
@@ -201,6 +204,10 @@ impl ServerSession {
     fn handle_line<'a>(&mut self, input: &'a [u8], now: Duration) -> (usize, Option<Event<'a>>) {
         let (used, line) = self.lines.read(input);
         match line {
+            // It waits for an answer in TLS before it sends another octet; five minutes later it would still wait.
+            Line::NeedInput if used == 0 && input.starts_with(TLS_HANDSHAKE) => {
+                self.close_with(replies::foreign_protocol());
+            }
             Line::NeedInput => return (used, Some(Event::NeedInput)),
             Line::Complete(line) => self.handle_command(line, used < input.len()),
             Line::TooLong => self.error(replies::line_too_long()),

@@ -1,4 +1,4 @@
-//! One bad file must not stop the others, whatever is wrong with it (failure class Q7).
+//! One bad file must not stop the others, whatever is wrong with it.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 

@@ -84,7 +84,7 @@ fn make(text: &str) -> Made {
     }
 }
 
-/// T-inject: what comes over the wire are the commands that were meant, and no others.
+/// What comes over the wire are the commands that were meant, and no others.
 #[test]
 fn every_command_is_the_one_that_was_meant() {
     let server = ScriptedServer::start([Script::serve(|said| polite_with(&KEYWORDS, said))]);

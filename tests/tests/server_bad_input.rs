@@ -13,7 +13,7 @@ use smtp_server::policy::Policy;
 use smtp_tests::server::TestServer;
 use smtp_tests::wait_until;
 
-/// failures.md S4: a web page can make a browser send this to any port. What stands in the body are not commands.
+/// A web page can make a browser send this to any port. What stands in the body are not commands.
 #[test]
 fn other_protocols() {
     let server = TestServer::start();
@@ -114,7 +114,7 @@ fn octets_that_no_command_holds() {
     assert_eq!(server.only_stored().recipients(), ["<x@example.org>"]);
 }
 
-/// RFC 2920, 3.1: nothing may stand behind EHLO, and whoever does not wait does not listen. failures.md S5.
+/// RFC 2920, 3.1: nothing may stand behind EHLO, and whoever does not wait does not listen.
 #[test]
 fn a_client_that_does_not_wait() {
     let server = TestServer::start();

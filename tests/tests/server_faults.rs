@@ -1,5 +1,5 @@
 //! A disk that fails, or is full, at each single operation: a temporary refusal, the conversation goes on, nothing refused
-//! is stored, and the next message is accepted. Rows N120, N180, N274, X011; failures.md, section 3.
+//! is stored, and the next message is accepted. Rows N120, N180, N274, X011.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 

@@ -117,7 +117,7 @@ fn sizes() {
     assert_eq!((server.stored().len(), server.temporary_files()), (3, 0));
 }
 
-/// failures.md R2: what is far too big is read to its end, but not for ever.
+/// What is far too big is read to its end, but not for ever.
 #[test]
 fn a_message_without_end() {
     let server = small();

@@ -1,4 +1,4 @@
-//! One event, one line, and no peer can write one of its own. failures.md I4.
+//! One event, one line, and no peer can write one of its own.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 

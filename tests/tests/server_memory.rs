@@ -35,7 +35,6 @@ fn growth(server: &ServerProcess, clients: impl FnOnce() + Send) -> u64 {
 }
 
 /// go-smtp's first version kept such a line in memory until there was none left (its pull request 60); so did others.
-/// failures.md R1.
 #[test]
 fn lines_without_end() {
     let (_directory, server) = server(&["--threads", "32"]);
@@ -57,7 +56,7 @@ fn lines_without_end() {
     server.greeted().agree("QUIT");
 }
 
-/// failures.md R2: the same with content, beyond the size that is allowed.
+/// The same with content, beyond the size that is allowed.
 #[test]
 fn content_without_end() {
     let (directory, server) = server(&["--threads", "32", "--max-message-size", "1000000"]);

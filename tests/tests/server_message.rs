@@ -32,7 +32,7 @@ fn one_message_from_client_to_disk() {
     assert!(stored.received.contains(&format!(" id {}\r\n", stored.id)), "{}", stored.received);
 }
 
-/// DESIGN 1, sentence 4: several messages over one connection, each preceded by its own sender and recipients.
+/// Several messages over one connection, each preceded by its own sender and recipients.
 #[test]
 fn several_messages_over_one_connection() {
     let server = TestServer::start();

@@ -13,7 +13,7 @@ use smtp_tests::peer::Peer;
 use smtp_tests::server::TestServer;
 use smtp_tests::wait_until;
 
-/// DESIGN 1, sentence 6: a server that is not ready says so, the others are served on, and later there is room again.
+/// A server that is not ready says so, the others are served on, and later there is room again.
 /// Row N253.
 #[test]
 fn a_full_pool_says_so() {
@@ -115,7 +115,7 @@ fn five_messages(server: &TestServer, client: usize) -> Vec<(String, Vec<u8>)> {
     messages
 }
 
-/// failures.md R5: one who dribbles has its thread for a bounded time, in a command as in the content, and hears why.
+/// One who dribbles has its thread for a bounded time, in a command as in the content, and hears why.
 #[test]
 fn a_peer_that_dribbles() {
     let timeout = Duration::from_millis(300);

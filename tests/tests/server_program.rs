@@ -158,7 +158,7 @@ fn places_where_it_cannot_start() {
     assert!(code == 67 && said.contains("nobody-of-this-name"), "{code} {said}");
 }
 
-/// failures.md Q8: two servers on one spool would each believe that they alone own it.
+/// Two servers on one spool would each believe that they alone own it.
 #[test]
 fn two_servers_on_one_spool() {
     let place = Place::new();
@@ -284,7 +284,7 @@ fn assert_ids(server: &ServerProcess, user: Uid, group: Gid) {
 #[cfg(not(target_os = "linux"))]
 fn assert_ids(_: &ServerProcess, _: Uid, _: Gid) {}
 
-/// failures.md R7: no descriptors left. The server waits instead of spinning, and goes on when there are some.
+/// No descriptors left. The server waits instead of spinning, and goes on when there are some.
 #[test]
 fn descriptors_run_out_and_come_back() {
     let place = Place::new();

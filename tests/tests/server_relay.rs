@@ -89,7 +89,7 @@ fn a_source_route_is_read_and_dropped() {
     );
 }
 
-/// failures.md I6: no name on disk is made of what a peer says, so an address may look like a path.
+/// No name on disk is made of what a peer says, so an address may look like a path.
 #[test]
 fn addresses_that_look_like_paths() {
     let server = TestServer::start();

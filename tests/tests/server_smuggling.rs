@@ -2,7 +2,7 @@
 //!
 //! December 2023: a message that one server took for a single one and the next for two could be sent in anybody's name,
 //! past every check (CVE-2023-51764 Postfix, -51765 Sendmail, -51766 Exim; later aiosmtpd and chasquid). The dot line was
-//! written with line ends on which the two did not agree. Rows N016, N117, N118; failures.md S1.
+//! written with line ends on which the two did not agree. Rows N016, N117, N118.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 

@@ -256,7 +256,7 @@ fn octets_that_no_command_holds() {
     }
 }
 
-/// failures.md S4: a browser that was made to talk to us.
+/// A browser that was made to talk to us.
 #[test]
 fn foreign_protocols() {
     for line in ["GET / HTTP/1.1", "POST / HTTP/1.1", "put /", "CONNECT mx:25 HTTP/1.1", "PRI * HTTP/2.0", "OPTIONS"] {
@@ -299,7 +299,7 @@ proptest! {
         prop_assert_eq!(Xtext::from_encoded(xtext.as_str()), Some(xtext));
     }
 
-    /// failures.md I1: whatever text a caller, a file or a peer puts in, a printed command is one line.
+    /// Whatever text a caller, a file or a peer puts in, a printed command is one line.
     #[test]
     fn no_printed_command_holds_a_line_end(text in strategies::hostile_text()) {
         let mut commands: Vec<Command> = ["", "MAIL FROM:", "MAIL FROM:<a@b> ", "MAIL FROM:<a@b> AUTH=", "RCPT TO:", "RCPT TO:<a@b> ORCPT=utf-8;"]

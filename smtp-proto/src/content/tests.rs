@@ -118,7 +118,7 @@ fn takes_dots_away() {
 
 /// CVE-2023-51764, -51765, -51766, CVE-2024-27305: servers that ended a message at LF.LF, LF.CRLF, CR.CR and their like
 /// took what followed for a second message, one that the relay before them had never looked at. The matrix of
-/// failures.md S1: every kind of line end before the dot and behind it, and one end only.
+/// Every kind of line end before the dot and behind it, and one end only.
 #[test]
 fn smuggling() {
     let ends: [&[u8]; 12] = [
@@ -193,7 +193,7 @@ fn bare_line_feeds_where_they_are_accepted() {
     }
 }
 
-/// failures.md R3: twice the content takes twice the steps, not four times, whatever it is made of.
+/// Twice the content takes twice the steps, not four times, whatever it is made of.
 #[test]
 fn steps_grow_with_the_content_and_no_faster() {
     for unit in [&b"a line of text\r\n"[..], b"..\r\n", b"\r\n", b"\n", b"\r", b".\n", b"\n.\r", b"\0"] {

@@ -85,7 +85,7 @@ fn writes_lines() {
     }
 }
 
-/// failures.md I4, I5: what a peer said may stand in a reply, and stays text there.
+/// What a peer said may stand in a reply, and stays text there.
 #[test]
 fn peers_words_are_escaped() {
     for (text, printed) in [
@@ -149,7 +149,7 @@ fn assert_well_formed(reply: &Reply) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    /// failures.md, T-reply.
+    /// Whatever goes into a reply, each line that comes out is a code and a text.
     #[test]
     fn every_reply_is_lines_of_code_and_text(reply in strategies::reply(), text in strategies::hostile_text()) {
         assert_well_formed(&reply)?;

@@ -1,4 +1,4 @@
-//! How a conversation ends. Rows N028, N029, N030, N090, N092, N125, N128, N129, N163; failures.md S4, S5.
+//! How a conversation ends. Rows N028, N029, N030, N090, N092, N125, N128, N129, N163.
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn a_refused_hello() {
     assert_eq!(host.say("HELO é"), host.say("EHLO é").replace("EHLO", "HELO"));
 }
 
-/// failures.md S5: speaking before the greeting, or behind EHLO before its answer.
+/// Speaking before the greeting, or behind EHLO before its answer.
 #[test]
 fn early_talkers() {
     let mut host = Host::connecting(config(), accept_all);
@@ -68,13 +68,30 @@ fn early_talkers() {
     }
 }
 
-/// failures.md S4 (ALPACA): a browser sends its header first. Nothing of it is echoed, nothing behind it is read.
+/// A browser sends its header first. Nothing of it is echoed, nothing behind it is read.
 #[test]
 fn foreign_protocols() {
     let mut host = Host::new();
     let request = b"POST /evil HTTP/1.1\r\nHost: mx\r\n\r\nEHLO a\r\nMAIL FROM:<a@a>\r\n";
     assert_eq!(host.feed(request), "554 5.5.1 This is an SMTP server, and that was not SMTP\r\n");
     assert!(host.is_closed);
+}
+
+/// A client that expects TLS from the first octet hears at once that there is none.
+#[test]
+fn a_tls_handshake() {
+    let hello = [&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03][..], &[0xa5; 500]].concat();
+    for cut in [1, 2, 3, hello.len()] {
+        let mut host = Host::new();
+        let output = host.feed(&hello[..cut]) + &host.feed(&hello[cut..]);
+        assert_eq!(codes(&output), [554], "{cut}");
+        assert!(host.is_closed);
+    }
+    // One such octet is no handshake yet, and inside a line it is none.
+    let mut host = Host::new();
+    assert_eq!(host.feed(&[0x16]), "");
+    assert_eq!(codes(&host.feed(b"NOOP\r\n")), [501]);
+    assert!(!host.is_closed);
 }
 
 const REASONS: [(CloseReason, &str); 4] = [

@@ -7,8 +7,7 @@ fn host_at_content() -> Host {
     Host::after(&["MAIL FROM:<alice@a>", "RCPT TO:<bob@b>", "DATA"])
 }
 
-/// failures.md S1, at the level of the session: one transaction, one reply at the true end, and no octet of the smuggled
-/// message is ever a command.
+/// One transaction, one reply at the true end, and no octet of the smuggled message is ever a command.
 #[test]
 fn smuggling() {
     let smuggled = "MAIL FROM:<evil@a>\r\nRCPT TO:<you@b>\r\nDATA\r\nhello";

@@ -57,7 +57,7 @@ fn actual_sizes() {
     }
 }
 
-/// failures.md R2: what is refused already may go on for twice the limit, and then it has gone on for long enough.
+/// What is refused already may go on for twice the limit, and then it has gone on for long enough.
 #[test]
 fn an_endless_message_has_an_end() {
     for line in ["text\r\n", "bare\n", "\r", "..\r\n"] {
@@ -115,7 +115,7 @@ fn long_lines() {
     }
 }
 
-/// failures.md R1: a line of a mebibyte and no end.
+/// A line of a mebibyte and no end.
 #[test]
 fn endless_lines() {
     let mut host = host_with(config(), &[]);
