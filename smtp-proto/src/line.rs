@@ -32,6 +32,11 @@ impl LineReader {
         LineReader { line_ends, skipped_octets: None }
     }
 
+    /// Whether the next octet begins a line, and does not go on with one that is being skipped.
+    pub fn is_at_line_start(&self) -> bool {
+        self.skipped_octets.is_none()
+    }
+
     /// Reads one line. Returns the octets of `input` that are used up, and what they were.
     pub fn read<'a>(&mut self, input: &'a [u8]) -> (usize, Line<'a>) {
         if let Some((line, used)) = self.find_line(input) {

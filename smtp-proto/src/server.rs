@@ -202,12 +202,13 @@ impl ServerSession {
 
     /// `None` asks to be called again with the rest of the input.
     fn handle_line<'a>(&mut self, input: &'a [u8], now: Duration) -> (usize, Option<Event<'a>>) {
+        if self.lines.is_at_line_start() && input.starts_with(TLS_HANDSHAKE) {
+            // It waits for an answer in TLS before it sends another octet; five minutes later it would still wait.
+            self.close_with(replies::foreign_protocol());
+            return (input.len(), None);
+        }
         let (used, line) = self.lines.read(input);
         match line {
-            // It waits for an answer in TLS before it sends another octet; five minutes later it would still wait.
-            Line::NeedInput if used == 0 && input.starts_with(TLS_HANDSHAKE) => {
-                self.close_with(replies::foreign_protocol());
-            }
             Line::NeedInput => return (used, Some(Event::NeedInput)),
             Line::Complete(line) => self.handle_command(line, used < input.len()),
             Line::TooLong => self.error(replies::line_too_long()),

@@ -28,7 +28,7 @@ fn other_protocols() {
     assert_eq!(server.stored(), []);
 }
 
-/// A TLS client on the plain port, and after it one that gives up and closes.
+/// A TLS client on the plain port waits for an answer; it gets one at once, and its thread is free again.
 #[test]
 fn a_tls_client_hello() {
     let server = TestServer::builder().threads(1).start();
@@ -37,9 +37,8 @@ fn a_tls_client_hello() {
     let mut peer = server.connect();
     peer.expect_greeting();
     peer.send(&hello);
-    peer.finish_sending();
     let (said, _) = peer.rest();
-    assert!(said.is_empty() || said.starts_with('5'), "{said}");
+    assert!(said.starts_with("554 5.5.1 "), "{said}");
     drop(peer);
     server.greeted_when_free().agree("QUIT");
 }

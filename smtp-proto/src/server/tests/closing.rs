@@ -80,7 +80,8 @@ fn foreign_protocols() {
 /// A client that expects TLS from the first octet hears at once that there is none.
 #[test]
 fn a_tls_handshake() {
-    let hello = [&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03][..], &[0xa5; 500]].concat();
+    let hello =
+        [&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03][..], b"\r\n\n", &[0xa5; 500]].concat();
     for cut in [1, 2, 3, hello.len()] {
         let mut host = Host::new();
         let output = host.feed(&hello[..cut]) + &host.feed(&hello[cut..]);
