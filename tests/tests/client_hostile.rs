@@ -266,6 +266,21 @@ fn acceptance_before_the_end_of_the_content() {
     assert!(!octets.ends_with(b"QUIT\r\n"), "commands inside content");
 }
 
+/// Postfix's smtp-sink, told to refuse content for good, says 354, the refusal and goodbye in one breath. The end of the
+/// stream was once seen before the refusal in front of it, and a message that would never be taken was tried again. How
+/// much of it is there when the client looks is a matter of microseconds, hence many times.
+#[test]
+fn a_refusal_together_with_the_354_and_the_close() {
+    for _ in 0..50 {
+        let server = ScriptedServer::start([good_until(Stage::Data).say("354 go on\r\n550 5.7.1 no\r\n").close()]);
+        let End::Sent(outcome) = attempt(&server, in_lock_step()) else { panic!("no conversation") };
+        let failure = outcome.recipients[0].result.as_ref().unwrap_err();
+        assert!(matches!(&failure.cause, Cause::Refused(reply) if reply.code().number() == 550), "{failure:?}");
+        assert!(!failure.is_transient());
+        server.finish_anyhow();
+    }
+}
+
 /// A reply that belongs to no command ends the connection before it is taken for the answer to the next one.
 #[test]
 fn replies_that_nobody_asked_for() {
