@@ -3,7 +3,6 @@
 //! It reads octets, hands them in, does what the session says, writes the replies, and waits no longer than the session
 //! allows. What it adds of its own is the disk: see [`crate::incoming`].
 
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -15,11 +14,10 @@ use smtp_proto::content::LineEnds;
 use smtp_proto::reply::Reply;
 use smtp_proto::server::{CloseReason, Decision, Event, Question, ServerSession};
 use smtp_proto::transaction::Transaction;
-use smtp_spool::{IdSource, MessageId, Store, StoreError};
+use smtp_spool::{MessageId, StoreError};
 
-use crate::config::Config;
+use crate::host::Host;
 use crate::incoming::{Arrival, IncomingMessage};
-use crate::policy::Policy;
 use crate::quoted::Quoted;
 use crate::registry::{Registry, Ticket};
 use crate::replies;
@@ -32,21 +30,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Octets that are read and forgotten behind our last reply.
 const LINGER_OCTETS: usize = 256 * 1024;
-
-/// What all conversations share.
-pub(crate) struct Host {
-    pub(crate) config: Config,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) policy: Arc<dyn Policy>,
-    pub(crate) ids: IdSource,
-    pub(crate) time_zone: jiff::tz::TimeZone,
-}
-
-impl fmt::Debug for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("config", &self.config).finish_non_exhaustive()
-    }
-}
 
 struct Connection<'a> {
     host: &'a Host,

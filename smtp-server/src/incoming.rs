@@ -11,7 +11,7 @@ use smtp_proto::trace::{Protocol, Received};
 use smtp_proto::transaction::Transaction;
 use smtp_spool::{Due, Envelope, Incoming, MessageId, StoreError};
 
-use crate::connection::Host;
+use crate::host::Host;
 
 /// How a message arrives, as the trace field tells it.
 pub(crate) struct Arrival<'a> {

@@ -36,6 +36,7 @@ pub mod listener;
 mod admission;
 mod pool;
 mod registry;
+mod host;
 mod connection;
 pub mod policy;
 pub mod recipients;

@@ -11,7 +11,8 @@ use crossbeam_channel::{Receiver, Sender};
 use smtp_proto::reply::Reply;
 
 use crate::admission::{Admission, Admitted};
-use crate::connection::{self, Host};
+use crate::connection;
+use crate::host::Host;
 use crate::registry::Registry;
 use crate::replies;
 

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use smtp_spool::{IdSource, Store};
 
 use crate::config::Config;
-use crate::connection::Host;
+use crate::host::Host;
 use crate::listener;
 use crate::policy::Policy;
 use crate::pool::{Pool, Workers};
