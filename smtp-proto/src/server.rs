@@ -44,7 +44,7 @@ use crate::content::LineEnds;
 use crate::extension::{Extension, Extensions};
 use crate::limits;
 use crate::line::{Line, LineReader};
-use crate::reply::Reply;
+use crate::reply::{Code, EnhancedCode, Reply};
 use crate::trace::Protocol;
 use crate::transaction::{Recipient, Transaction};
 use state::{Asked, State};
@@ -131,6 +131,16 @@ pub enum Decision {
     AcceptAs(Cow<'static, str>),
     /// No. A 4yz or 5yz reply; 421 and 521 close the connection.
     Refuse(Reply),
+}
+
+impl Decision {
+    /// A refusal: `Decision::refuse::<550>(7, 1, "Only Bob has a mailbox here")` is `550 5.7.1 Only Bob ...`. A code that
+    /// refuses nothing does not compile.
+    pub fn refuse<const CODE: u16>(subject: u16, detail: u16, text: impl Into<Cow<'static, str>>) -> Self {
+        const { assert!(CODE >= 400 && CODE <= 599) };
+        let enhanced = EnhancedCode::new((CODE / 100) as u8, subject, detail);
+        Decision::Refuse(Reply::new(Code::literal::<CODE>(), Some(enhanced), text))
+    }
 }
 
 /// Why the driver ends a session.

@@ -1,18 +1,47 @@
 //! An SMTP server in blocking Rust: it listens, asks a policy, and says 250 only when the message is on disk.
 //!
-//! ```no_run
+//! A whole server, in memory and on a free port, with a policy of its own:
+//!
+//! ```
+//! use std::net::SocketAddr;
 //! use std::sync::Arc;
-//! use smtp_server::policy::LocalPolicy;
-//! use smtp_server::spool::{Options, Spool};
+//!
+//! use smtp_server::policy::Policy;
+//! use smtp_server::proto::server::Decision;
+//! use smtp_server::proto::transaction::{Recipient, Transaction};
+//! use smtp_server::spool::{MemoryDisk, Options, Reader, Spool};
 //! use smtp_server::{Config, Server, listener};
 //!
-//! let (spool, _) = Spool::open("spool", Options::default())?;
+//! /// Bob has a mailbox here, and nobody else.
+//! struct OnlyBob;
+//!
+//! impl Policy for OnlyBob {
+//!     fn rcpt(&self, _peer: SocketAddr, _transaction: &Transaction, recipient: &Recipient) -> Decision {
+//!         match recipient.forward_path.to_string().as_str() {
+//!             "<bob@localhost>" => Decision::Accept,
+//!             _ => Decision::refuse::<550>(1, 1, "Only Bob has a mailbox here"),
+//!         }
+//!     }
+//! }
+//!
+//! let disk = Arc::new(MemoryDisk::new());
+//! let (spool, _) = Spool::open_on(disk.clone(), Options::default())?; // or Spool::open("spool", ...)
 //! let listener = listener::bind("127.0.0.1:0".parse()?)?;
-//! let policy = LocalPolicy::new(["localhost".parse()?]);
-//! let server = Server::start(Config::new("localhost".parse()?), vec![listener], Arc::new(spool), Arc::new(policy))?;
-//! println!("listening on {}", server.addresses()[0]);
+//! let server = Server::start(Config::new("localhost".parse()?), vec![listener], Arc::new(spool), Arc::new(OnlyBob))?;
+//!
+//! let mut connection = smtp_client::Connection::open(&server.addresses()[0].to_string(), Default::default())?;
+//! let mut transaction = Transaction::new("<alice@example.org>".parse()?);
+//! for recipient in ["<bob@localhost>", "<carol@localhost>"] {
+//!     transaction.recipients.push(Recipient::from(recipient.parse::<smtp_server::proto::address::ForwardPath>()?));
+//! }
+//! let content = smtp_client::Content::from_bytes(b"Subject: hello\n\nIt is me.\n".to_vec())?;
+//! let outcome = connection.send(transaction, &content)?;
+//! assert!(outcome.recipients[0].result.is_ok() && outcome.recipients[1].result.is_err());
+//! connection.quit();
+//!
 //! server.stopper().drain();
 //! server.join();
+//! assert_eq!(Reader::on(disk).list()?.count(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -221,10 +221,15 @@ pub(super) fn endless_content() -> Reply {
 }
 
 /// What a policy refuses with must be a refusal. A 2yz or 3yz would tell the client the opposite of what was decided, so
-/// it becomes the one thing that is always true then: the fault is ours (RFC 5321, 4.2.1: 4yz).
+/// it becomes the one thing that is always true then: the fault is ours (RFC 5321, 4.2.1: 4yz). One without an enhanced
+/// code gets the one that says nothing more (RFC 3463, 3.1), since every refusal has one (RFC 2034, 4).
 pub(super) fn refusal(refusal: Reply) -> Reply {
     match refusal.class() {
-        Class::Transient | Class::Permanent => refusal,
+        Class::Transient | Class::Permanent if refusal.enhanced().is_some() => refusal,
+        Class::Transient | Class::Permanent => {
+            let class = if refusal.is_transient() { 4 } else { 5 };
+            Reply::new(refusal.code(), Some(EnhancedCode::new(class, 0, 0)), text(&refusal))
+        }
         Class::Positive | Class::Intermediate => reply::<451>(3, 0, "Something is wrong on our side; try again later"),
     }
 }

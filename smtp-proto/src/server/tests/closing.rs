@@ -37,6 +37,24 @@ fn refused_greetings() {
     }
 }
 
+/// Row X012: a policy may forget the enhanced code; the client gets one all the same.
+#[test]
+fn a_refusal_without_an_enhanced_code() {
+    let mut host = Host::with(config(), |question| match question {
+        Question::Mail(_) => Decision::Refuse(Reply::new(Code::new(450).unwrap(), None, "Later")),
+        _ => Decision::Accept,
+    });
+    host.agree("EHLO a");
+    assert_eq!(host.say("MAIL FROM:<a@a>"), "450 4.0.0 Later");
+
+    let mut host = Host::with(config(), |question| match question {
+        Question::Rcpt(..) => Decision::refuse::<550>(7, 1, "Only Bob"),
+        _ => Decision::Accept,
+    });
+    host.agree_all(&["EHLO a", "MAIL FROM:<a@a>"]);
+    assert_eq!(host.say("RCPT TO:<b@b>"), "550 5.7.1 Only Bob");
+}
+
 /// Row X012: no enhanced code in the replies to EHLO and HELO.
 #[test]
 fn a_refused_hello() {
