@@ -154,14 +154,29 @@ fn check_names_each_bad_file() {
     let (code, text, _) = place.run(&["check"]);
     assert_eq!((code, text.as_str()), (0, "3 whole, 0 bad, 0 unreadable; 0 files set aside in corrupt\n"));
     place.damage("b");
+    put(&place.spool, "q", b"text of a message", Due::At(0)).unwrap();
+    place.damage("q");
+    std::fs::write(place.path("spool/new/torn"), b"smtp-spool 1").unwrap();
     std::fs::write(place.path("spool/new/\u{1b}[2J"), b"").unwrap();
     std::fs::write(place.path("spool/corrupt/x"), b"").unwrap();
-    let (code, text, _) = place.run(&["check"]);
+    let (code, text, error) = place.run(&["check"]);
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(code, 65);
-    assert_eq!(lines[0], "new/b: the file is corrupt: the checksum differs");
-    assert_eq!(lines[1], "new/\\u{1b}[2J: the name is not a message id");
-    assert_eq!(lines[2], "2 whole, 2 bad, 0 unreadable; 1 files set aside in corrupt");
+    assert_eq!(
+        lines[0],
+        "new/b: the file is corrupt: the checksum differs; it stays where it is until it is removed (smtp-spool remove b)"
+    );
+    assert_eq!(
+        lines[1],
+        "new/q: the file is corrupt: the checksum differs; it is moved to corrupt when it is to be delivered"
+    );
+    assert_eq!(
+        lines[2],
+        "new/torn: the file is corrupt: it is too short; the next start of the server moves it to corrupt"
+    );
+    assert_eq!(lines[3], "new/\\u{1b}[2J: the name is not a message id; left alone");
+    assert_eq!(error, "smtp-spool: some files are bad; the line of each says what becomes of it\n");
+    assert_eq!(lines[4], "2 whole, 4 bad, 0 unreadable; 1 files set aside in corrupt");
 }
 
 #[test]
