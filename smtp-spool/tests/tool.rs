@@ -186,9 +186,18 @@ fn the_command_line_is_explained() {
         let (code, text, error) = place.run(arguments);
         assert_eq!((code, text.as_str(), error.lines().count()), (64, "", 1), "{arguments:?} {error}");
     }
-    let (code, text, _) = place.run(&["--help"]);
-    assert_eq!(code, 0);
-    for word in ["--spool", "list", "show", "export", "remove", "check", "66"] {
+    let text = |arguments: &[&str]| {
+        let output = tool(place.parent.path(), arguments);
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(text(&["--version"]), format!("smtp-spool {}\n", env!("CARGO_PKG_VERSION")));
+    for arguments in [&["--help"][..], &["show", "--help"], &["check", "--help"]] {
+        let short = [&arguments[..arguments.len() - 1], &["-h"]].concat();
+        assert_eq!(text(arguments), text(&short));
+    }
+    let text = text(&["--help"]);
+    for word in ["--spool", "list", "show", "export", "remove", "check", "  0 all is well", "66", "--version"] {
         assert!(text.contains(word), "{word} in {text}");
     }
     for command in ["list", "show", "export", "remove", "check"] {

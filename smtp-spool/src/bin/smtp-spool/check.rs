@@ -12,7 +12,7 @@ use crate::failure::Failure;
 /// Read every message whole and compare its checksum. Prints a line for each bad file: what is wrong, and what becomes
 /// of it.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "check")]
+#[argh(subcommand, name = "check", help_triggers("-h", "--help", "help"))]
 pub(crate) struct Check {}
 
 impl Check {

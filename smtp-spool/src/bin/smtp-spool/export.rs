@@ -13,7 +13,7 @@ use crate::show::copy;
 
 /// Write every accepted message to DIR/ID.eml. Files that are there already are left as they are.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "export")]
+#[argh(subcommand, name = "export", help_triggers("-h", "--help", "help"))]
 pub(crate) struct Export {
     /// the directory for the files; made if there is none
     #[argh(positional, arg_name = "DIR")]

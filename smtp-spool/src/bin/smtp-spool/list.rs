@@ -13,7 +13,7 @@ use crate::printable::Printable;
 
 /// List the messages, the oldest first.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "list")]
+#[argh(subcommand, name = "list", help_triggers("-h", "--help", "help"))]
 pub(crate) struct List {
     /// write a JSON array, one object a line
     #[argh(switch)]

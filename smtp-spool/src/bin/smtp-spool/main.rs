@@ -23,13 +23,15 @@ use printable::Printable;
 /// Look into a spool directory, take messages out of it, check it.
 #[derive(FromArgs)]
 #[argh(
-    note = "All but remove may be used while the server runs.",
-    error_code(64, "The command line is wrong."),
-    error_code(65, "A stored file is corrupt."),
-    error_code(66, "There is no such spool or message."),
-    error_code(73, "An exported file cannot be made, since another one has its name."),
-    error_code(74, "Reading or writing failed."),
-    error_code(75, "The spool is in use by its owner; try again when that has stopped.")
+    help_triggers("-h", "--help", "help"),
+    note = "All but remove may be used while the server runs. `smtp-spool --version` prints the version.",
+    error_code(0, "all is well"),
+    error_code(64, "the command line is wrong"),
+    error_code(65, "a stored file is corrupt"),
+    error_code(66, "there is no such spool or message"),
+    error_code(73, "an exported file cannot be made, or another one has its name"),
+    error_code(74, "reading or writing failed"),
+    error_code(75, "the spool is in use by the server; try again when that has stopped")
 )]
 struct Arguments {
     /// the spool directory (default: ./spool)
@@ -66,23 +68,31 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads the command line. Help is written to standard output at once.
+/// Reads the command line. Help and the version are written to standard output at once.
 fn parse() -> Result<Arguments, Failure> {
     let texts = std::env::args_os().skip(1).map(|text| text.into_string());
     let texts: Vec<_> = texts
         .collect::<Result<_, _>>()
         .map_err(|text| Failure::usage(format!("the argument {text:?} is not in UTF-8")))?;
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    if texts == ["--version"] {
+        return Err(said(concat!("smtp-spool ", env!("CARGO_PKG_VERSION"))));
+    }
     Arguments::from_args(&["smtp-spool"], &texts).map_err(|exit| match exit.status {
-        Ok(()) => match writeln!(io::stdout(), "{}", exit.output.trim_end()) {
-            Ok(()) => Failure::silent(0),
-            Err(error) => Failure::output(error),
-        },
+        Ok(()) => said(exit.output.trim_end()),
         Err(()) => {
             let words: Vec<_> = exit.output.split_whitespace().collect();
             Failure::usage(format!("{}; see smtp-spool --help", words.join(" ")))
         }
     })
+}
+
+/// Ends with this on standard output.
+fn said(text: &str) -> Failure {
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => Failure::silent(0),
+        Err(error) => Failure::output(error),
+    }
 }
 
 fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use crate::show::parse_id;
 
 /// Remove one message for good. Needs the spool for itself: stop the server first.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "remove")]
+#[argh(subcommand, name = "remove", help_triggers("-h", "--help", "help"))]
 pub(crate) struct Remove {
     /// the id of the message
     #[argh(positional, arg_name = "ID")]

@@ -11,7 +11,7 @@ use crate::printable::Printable;
 
 /// Write one message to standard output, octet for octet.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "show")]
+#[argh(subcommand, name = "show", help_triggers("-h", "--help", "help"))]
 pub(crate) struct Show {
     /// the id of the message
     #[argh(positional, arg_name = "ID")]
