@@ -46,6 +46,10 @@ pub(crate) fn bind(address: SocketAddr, error: &io::Error) -> Failure {
 }
 
 pub(crate) fn open(error: &OpenError) -> Failure {
-    let code = if matches!(error, OpenError::Owned { .. }) { OWNED } else { SPOOL };
+    let code = match error {
+        OpenError::Owned { .. } => OWNED,
+        error if error.is_permission() => PERMISSION,
+        _ => SPOOL,
+    };
     Failure::new(code, error.to_string())
 }

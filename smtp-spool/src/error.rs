@@ -91,12 +91,14 @@ pub enum OpenError {
         /// The spool.
         spool: PathBuf,
     },
-    /// The directory belongs to another user, who could not work with files that we make in it.
+    /// The directory belongs to another user, who could not work with files that we make in it, or who keeps us out.
     NotOurs {
         /// The spool.
         spool: PathBuf,
         /// Whose it is.
         user_id: u32,
+        /// Who wants to open it.
+        process_user_id: u32,
     },
     /// There is no such directory, or it is no directory.
     Missing {
@@ -122,8 +124,13 @@ impl fmt::Display for OpenError {
             OpenError::Owned { spool } => {
                 write!(f, "the spool {spool:?} is in use by another process; stop that one or name another directory")
             }
-            OpenError::NotOurs { spool, user_id } => {
-                write!(f, "the spool {spool:?} belongs to the user with number {user_id}; run as that user")
+            OpenError::NotOurs { spool, user_id, process_user_id } => {
+                write!(f, "the spool {spool:?} belongs to the user with number {user_id}, ")?;
+                write!(f, "this process is the user with number {process_user_id}; ")?;
+                f.write_str("change its owner or start with --user")
+            }
+            OpenError::Missing { spool, source } if source.kind() == io::ErrorKind::NotADirectory => {
+                write!(f, "{spool:?} is not a directory; name a directory")
             }
             OpenError::Missing { spool, source } => {
                 write!(f, "there is no spool {spool:?}: {source}; name an existing directory")
@@ -131,6 +138,19 @@ impl fmt::Display for OpenError {
             OpenError::Failed { spool, doing, source } => {
                 write!(f, "the spool {spool:?} cannot be opened: {doing}: {source}")
             }
+        }
+    }
+}
+
+impl OpenError {
+    /// Whether it is a matter of permissions: the owner, or what the system allows.
+    pub fn is_permission(&self) -> bool {
+        match self {
+            OpenError::NotOurs { .. } => true,
+            OpenError::Missing { source, .. } | OpenError::Failed { source, .. } => {
+                source.kind() == io::ErrorKind::PermissionDenied
+            }
+            OpenError::Owned { .. } => false,
         }
     }
 }

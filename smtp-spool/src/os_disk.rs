@@ -5,7 +5,7 @@
 //! read: whoever plants a link, a pipe or a device in the spool gets it reported and not served.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -38,11 +38,12 @@ impl OsDisk {
     pub fn create(path: &Path) -> Result<Self, OpenError> {
         let failed =
             |doing: &str, source| OpenError::Failed { spool: path.to_owned(), doing: doing.to_owned(), source };
-        make_root(path).map_err(|error| failed("making the directory", error))?;
+        make_root(path).map_err(|error| failed("making the directory", without_parent(error)))?;
         let root = open_root(path)?;
         let user_id = root.metadata().map_err(|error| failed("looking at the directory", error))?.uid();
-        if user_id != unistd::geteuid().as_raw() {
-            return Err(OpenError::NotOurs { spool: path.to_owned(), user_id });
+        let process_user_id = unistd::geteuid().as_raw();
+        if user_id != process_user_id {
+            return Err(OpenError::NotOurs { spool: path.to_owned(), user_id, process_user_id });
         }
         for folder in Folder::ALL {
             match stat::mkdirat(&root, folder.name(), Mode::S_IRWXU) {
@@ -52,6 +53,34 @@ impl OsDisk {
         }
         root.sync_all().map_err(|error| failed("syncing the directory", error))?;
         OsDisk::with_folders(root).map_err(|error| failed("opening a folder", error))
+    }
+
+    /// Whether [`OsDisk::create`] could succeed for a user, as far as one can tell by looking.
+    pub(crate) fn check(path: &Path, process_user_id: u32) -> Result<(), OpenError> {
+        let spool = || path.to_owned();
+        let failed = |source| OpenError::Failed { spool: spool(), doing: "making the directory".to_owned(), source };
+        // What we may not look at says nothing about somebody else.
+        let is_hidden = |error: &io::Error| {
+            error.kind() == io::ErrorKind::PermissionDenied && process_user_id != unistd::geteuid().as_raw()
+        };
+        match std::fs::metadata(path) {
+            Ok(found) if !found.is_dir() => Err(OpenError::Missing { spool: spool(), source: not_a_directory() }),
+            Ok(found) if found.uid() != process_user_id => {
+                Err(OpenError::NotOurs { spool: spool(), user_id: found.uid(), process_user_id })
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match std::fs::metadata(parent(path)) {
+                Ok(found) if !found.is_dir() => Err(failed(without_parent(not_a_directory()))),
+                Ok(found) if !may_make_entries(&found, process_user_id) => {
+                    Err(failed(io::ErrorKind::PermissionDenied.into()))
+                }
+                Ok(_) => Ok(()),
+                Err(error) if is_hidden(&error) => Ok(()),
+                Err(error) => Err(failed(without_parent(error))),
+            },
+            Err(error) if is_hidden(&error) => Ok(()),
+            Err(error) => Err(failed(without_parent(error))),
+        }
     }
 
     /// Opens an existing spool in order to read in it. Changes nothing.
@@ -77,6 +106,31 @@ fn make_root(path: &Path) -> io::Result<()> {
     }
 }
 
+/// What the system says about a path whose parent is missing reads as if the path itself should have been there.
+fn without_parent(error: io::Error) -> io::Error {
+    let kind = error.kind();
+    match kind {
+        io::ErrorKind::NotFound => io::Error::new(kind, "its parent directory does not exist"),
+        io::ErrorKind::NotADirectory => io::Error::new(kind, "its parent is not a directory"),
+        _ => error,
+    }
+}
+
+fn not_a_directory() -> io::Error {
+    io::ErrorKind::NotADirectory.into()
+}
+
+/// Whether the permissions of a directory let a user make something in it. Of the user's groups we know nothing, so what
+/// the group may counts as allowed; where there is an access list, these bits tell the most that it gives.
+fn may_make_entries(directory: &Metadata, user_id: u32) -> bool {
+    let may = |shift: u32| (directory.mode() >> shift) & 0o3 == 0o3;
+    match user_id {
+        0 => true,
+        _ if user_id == directory.uid() => may(6),
+        _ => may(3) || may(0),
+    }
+}
+
 fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -86,9 +140,15 @@ fn parent(path: &Path) -> PathBuf {
 
 /// The root may be a link, such as from /var/spool to another disk; what lies in it may not.
 fn open_root(path: &Path) -> Result<File, OpenError> {
-    fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-        .map(File::from)
-        .map_err(|error| OpenError::Missing { spool: path.to_owned(), source: error.into() })
+    fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map(File::from).map_err(
+        |error| match (error, std::fs::metadata(path).map(|found| found.uid())) {
+            // The owner of the directory keeps us out.
+            (Errno::EACCES, Ok(user_id)) if user_id != unistd::geteuid().as_raw() => {
+                OpenError::NotOurs { spool: path.to_owned(), user_id, process_user_id: unistd::geteuid().as_raw() }
+            }
+            (error, _) => OpenError::Missing { spool: path.to_owned(), source: error.into() },
+        },
+    )
 }
 
 fn open_directory(root: &File, name: &str) -> io::Result<File> {
@@ -248,6 +308,34 @@ mod tests {
         for (name, mode) in [("", 0o700), ("new", 0o700), ("new/m", 0o600), ("owner.lock", 0o600)] {
             assert_eq!(std::fs::metadata(path.join(name)).unwrap().mode() & 0o777, mode, "{name}");
         }
+    }
+
+    /// What a look says is what opening says.
+    #[test]
+    fn checking_says_what_opening_would() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("file"), "").unwrap();
+        let me = unistd::geteuid().as_raw();
+        for (name, expected) in [
+            ("file", "file\" is not a directory"),
+            ("none/spool", "its parent directory does not exist"),
+            ("file/spool", "its parent is not a directory"),
+        ] {
+            let path = place.path().join(name);
+            let (checked, made) = (OsDisk::check(&path, me).unwrap_err(), OsDisk::create(&path).unwrap_err());
+            assert_eq!(checked.to_string(), made.to_string());
+            assert!(checked.to_string().contains(expected), "{checked}");
+        }
+        let path = place.path().join("spool");
+        OsDisk::check(&path, me).unwrap();
+        assert!(!path.exists());
+        OsDisk::create(&path).unwrap();
+        OsDisk::check(&path, me).unwrap();
+        // Somebody else: neither this directory, nor one in a place of ours that is closed to others.
+        let said = OsDisk::check(&path, me + 1).unwrap_err();
+        let expected = format!("belongs to the user with number {me}, this process is the user with number {}", me + 1);
+        assert!(said.is_permission() && said.to_string().contains(&expected), "{said}");
+        assert!(OsDisk::check(&path.join("inner"), me + 1).unwrap_err().is_permission());
     }
 
     #[test]

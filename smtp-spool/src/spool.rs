@@ -49,7 +49,13 @@ impl Spool {
         Spool::open_at(Arc::new(OsDisk::create(path)?), path, options)
     }
 
-    /// The same on any disk.
+    /// Whether the user with this number could open the spool, or make it, as far as one can tell by looking. Changes
+    /// nothing, and asks nobody who owns the spool now.
+    pub fn check(path: impl AsRef<Path>, user_id: u32) -> Result<(), OpenError> {
+        OsDisk::check(path.as_ref(), user_id)
+    }
+
+    /// [`Spool::open`] on any disk.
     pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<(Spool, RecoveryReport), OpenError> {
         Spool::open_at(disk, Path::new("(a disk of the caller)"), options)
     }
