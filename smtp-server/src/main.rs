@@ -1,4 +1,4 @@
-//! The `smtp-server` binary: parse, bind, drop privileges, open the spool, recover, start, and only then say so.
+//! The `smtp-server` binary: parse, look, bind, drop privileges, open the spool, recover, start, and only then say so.
 
 mod options;
 mod config_file;
@@ -36,13 +36,14 @@ fn main() -> ExitCode {
 fn run(options: options::Options) -> Result<(), Failure> {
     let is_check = options.check;
     let setup = Setup::new(config_file::complete(options)?)?;
+    setup.check_places()?;
     if is_check {
         say("the configuration is valid");
         return Ok(());
     }
     let listeners = sockets::listeners(&setup.listen)?;
     privileges::raise_descriptor_limit();
-    privileges::drop_to(setup.user.as_deref(), setup.group.as_deref())?;
+    privileges::drop_to(setup.account.as_ref())?;
     let (spool, report) = Spool::open(&setup.spool, setup.spool_options).map_err(|error| exit::open(&error))?;
     log::info!("spool={:?} kept={} queued={}", setup.spool, report.kept_messages, report.queued_messages);
     let server = Server::start(setup.config, listeners, Arc::new(spool), Arc::new(setup.policy))

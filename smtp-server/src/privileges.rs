@@ -7,32 +7,54 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::exit::{self, Failure};
 
-/// Becomes `user` and `group` for good. Must run before any thread is started; the spool is opened afterwards, as the new
-/// user, so that a wrong owner shows now and not at the first message.
-pub(crate) fn drop_to(user: Option<&str>, group: Option<&str>) -> Result<(), Failure> {
-    let Some(name) = user else {
+/// Somebody whom this process can become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    name: CString,
+    pub(crate) user: Uid,
+    group: Gid,
+}
+
+impl Account {
+    /// Looks a user up, and the group, which is the user's own if none is named.
+    pub(crate) fn find(user: &str, group: Option<&str>) -> Result<Self, Failure> {
+        let nobody = || Failure::new(exit::NO_USER, format!("there is no user \"{user}\""));
+        let found = User::from_name(user)
+            .map_err(|error| Failure::new(exit::SYSTEM, format!("looking up the user \"{user}\": {error}")))?
+            .ok_or_else(nobody)?;
+        let group = match group {
+            None => found.gid,
+            Some(group) => group_id(group)?,
+        };
+        Ok(Account { name: CString::new(user).map_err(|_| nobody())?, user: found.uid, group })
+    }
+
+    fn is_this_process(&self) -> bool {
+        [Uid::current(), Uid::effective()] == [self.user; 2] && [Gid::current(), Gid::effective()] == [self.group; 2]
+    }
+}
+
+/// Becomes the account for good. Must run before any thread is started; the spool is opened afterwards, as the new user,
+/// so that a wrong owner shows now and not at the first message.
+pub(crate) fn drop_to(account: Option<&Account>) -> Result<(), Failure> {
+    let Some(account) = account else {
         if Uid::effective().is_root() {
             log::warn!("running as root; --user NAME gives that up once the ports are bound");
         }
         return Ok(());
     };
+    if account.is_this_process() {
+        return Ok(());
+    }
     let failed = |doing: &str, error: nix::errno::Errno| {
         Failure::new(exit::PERMISSION, format!("{doing}: {error}; only root can become somebody else"))
     };
-    let user = User::from_name(name)
-        .map_err(|error| failed("looking the user up", error))?
-        .ok_or_else(|| Failure::new(exit::NO_USER, format!("there is no user {name:?}")))?;
-    let group = match group {
-        None => user.gid,
-        Some(group) => group_id(group)?,
-    };
-    let c_name = CString::new(name).map_err(|_| Failure::new(exit::NO_USER, format!("there is no user {name:?}")))?;
     // The order matters: once the user is gone, the groups cannot be changed any more.
-    set_groups(&c_name, group).map_err(|error| failed("setting the groups", error))?;
-    nix::unistd::setgid(group).map_err(|error| failed("setting the group", error))?;
-    nix::unistd::setuid(user.uid).map_err(|error| failed("setting the user", error))?;
+    set_groups(&account.name, account.group).map_err(|error| failed("setting the groups", error))?;
+    nix::unistd::setgid(account.group).map_err(|error| failed("setting the group", error))?;
+    nix::unistd::setuid(account.user).map_err(|error| failed("setting the user", error))?;
     // A process that can still become root again has given up nothing.
-    if !user.uid.is_root() && nix::unistd::setuid(Uid::from_raw(0)).is_ok() {
+    if !account.user.is_root() && nix::unistd::setuid(Uid::from_raw(0)).is_ok() {
         return Err(Failure::new(exit::SYSTEM, "the system did not let go of root"));
     }
     Ok(())
@@ -52,8 +74,8 @@ fn set_groups(_user: &std::ffi::CStr, _group: Gid) -> nix::Result<()> {
 fn group_id(name: &str) -> Result<Gid, Failure> {
     match Group::from_name(name) {
         Ok(Some(group)) => Ok(group.gid),
-        Ok(None) => Err(Failure::new(exit::NO_USER, format!("there is no group {name:?}"))),
-        Err(error) => Err(Failure::new(exit::PERMISSION, format!("looking the group up: {error}"))),
+        Ok(None) => Err(Failure::new(exit::NO_USER, format!("there is no group \"{name}\""))),
+        Err(error) => Err(Failure::new(exit::SYSTEM, format!("looking up the group \"{name}\": {error}"))),
     }
 }
 

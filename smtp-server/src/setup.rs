@@ -1,17 +1,20 @@
 //! From settings as they are written to a server that can be started: defaults filled in, files read, sense checked.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::Uid;
 use smtp_server::Config;
 use smtp_server::config::MOST_THREADS;
 use smtp_server::policy::LocalPolicy;
 use smtp_server::proto::address::DomainName;
 use smtp_server::recipients::Recipients;
-use smtp_server::spool::Options as SpoolOptions;
+use smtp_server::spool::{Options as SpoolOptions, Spool};
 
 use crate::exit::{self, Failure};
 use crate::options::Options;
+use crate::privileges::Account;
 
 /// RFC 5321, 4.5.3.1.7 and 4.5.3.1.8: what everybody must be able to receive.
 const LEAST_MESSAGE_OCTETS: u64 = 64 * 1024;
@@ -24,8 +27,8 @@ pub(crate) struct Setup {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) spool: PathBuf,
     pub(crate) spool_options: SpoolOptions,
-    pub(crate) user: Option<String>,
-    pub(crate) group: Option<String>,
+    /// Whom to become, if anybody.
+    pub(crate) account: Option<Account>,
     pub(crate) config: Config,
     pub(crate) policy: LocalPolicy,
 }
@@ -35,6 +38,11 @@ impl Setup {
         if options.group.is_some() && options.user.is_none() {
             return Err(wrong("--group is of no use without --user"));
         }
+        check_listeners(&options.listen)?;
+        let account = match &options.user {
+            Some(user) => Some(Account::find(user, options.group.as_deref())?),
+            None => None,
+        };
         let hostname = options.hostname.clone().unwrap_or_else(own_name);
         let domains = match options.domain.as_slice() {
             [] => vec![hostname.clone(), localhost()],
@@ -48,16 +56,32 @@ impl Setup {
             listen: options.listen.clone(),
             spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
             spool_options: SpoolOptions { keep_max_bytes: options.keep_max_bytes, ..SpoolOptions::default() },
-            user: options.user.clone(),
-            group: options.group.clone(),
+            account,
             config: config(&options, hostname)?,
             policy,
         })
+    }
+
+    /// Looks at what the start will use, without touching it. The start itself does so too, so that `--check` and a start
+    /// say the same.
+    pub(crate) fn check_places(&self) -> Result<(), Failure> {
+        let user = self.account.as_ref().map_or_else(Uid::effective, |account| account.user);
+        Spool::check(&self.spool, user.as_raw()).map_err(|error| exit::open(&error))
+    }
+}
+
+/// An address can be bound once. Port 0 is another port each time.
+fn check_listeners(addresses: &[SocketAddr]) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    match addresses.iter().find(|address| address.port() != 0 && !seen.insert(**address)) {
+        Some(address) => Err(wrong(format!("listen {address} is given twice"))),
+        None => Ok(()),
     }
 }
 
 /// Whether the values make sense, as far as one can tell without looking at anything else.
 pub(crate) fn check_values(options: &Options) -> Result<(), Failure> {
+    check_listeners(&options.listen)?;
     config(options, localhost()).map(|_| ())
 }
 

@@ -139,6 +139,45 @@ fn checking_settings() {
     }
 }
 
+/// What can be told without binding or making anything is told by `--check`, with the code of the start.
+#[test]
+fn checking_looks_at_the_places() {
+    let place = Place::new();
+    let file = place.write("file", "not a directory");
+    let (inner, spool) = (place.text("none/spool"), place.text("spool"));
+    for (arguments, code, expected) in [
+        (&["--user", "nobody-of-this-name"][..], 67, "there is no user \"nobody-of-this-name\""),
+        (&["--user", "root", "--group", "none-of-this-name"], 67, "there is no group \"none-of-this-name\""),
+        (&["--spool", &file], 73, "is not a directory"),
+        (&["--spool", &inner], 73, "its parent directory does not exist"),
+        (&["--listen", "127.0.0.1:25", "--listen", "127.0.0.1:25"], 78, "listen 127.0.0.1:25 is given twice"),
+    ] {
+        let (checked, said) = failure(&[&["--check"], arguments].concat());
+        assert!(checked == code && said.contains(expected), "{arguments:?}: {checked} {said}");
+        // The start says the same, before it binds anything.
+        assert_eq!(failure(arguments), (checked, said));
+    }
+    let good = ["--check", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--spool", &spool];
+    assert_eq!(texts(&run("smtp-server", &good)).0, 0);
+    assert!(!place.path("spool").exists() && !place.path("none").exists());
+}
+
+/// A unit file that says `--user` although the service manager has changed the user already.
+#[test]
+fn becoming_who_it_is_already() {
+    let Ok(Some(me)) = User::from_uid(Uid::effective()) else {
+        println!("skipped: this user has no name");
+        return;
+    };
+    if me.gid != Gid::effective() {
+        println!("skipped: this process is not in the group of its user");
+        return;
+    }
+    let place = Place::new();
+    let server = place.server(&["--user", &me.name]);
+    server.greeted().send_message("a@b.example", &["x@example.org"], "as before\r\n");
+}
+
 #[test]
 fn places_where_it_cannot_start() {
     let place = Place::new();
