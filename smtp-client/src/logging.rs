@@ -19,12 +19,12 @@ pub fn start(default_level: log::LevelFilter) {
         .init();
 }
 
-/// Escapes everything but printable ASCII, backslashes included, so that the escape can be told from what was there.
+/// Escapes everything but printable ASCII. Backslashes stay: what was escaped before, such as a reply of a server, is not
+/// escaped again.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
-            '\\' => escaped.push_str("\\\\"),
             ' '..='~' => escaped.push(character),
             _ => escaped.extend(character.escape_unicode()),
         }
@@ -42,6 +42,6 @@ mod tests {
             let escaped = escape(hostile);
             assert!(escaped.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{escaped}");
         }
-        assert_eq!(escape("a\\u{a}\n"), "a\\\\u{a}\\u{a}");
+        assert_eq!(escape("550 \\x1b[2J\n"), "550 \\x1b[2J\\u{a}");
     }
 }

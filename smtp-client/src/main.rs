@@ -7,6 +7,8 @@ mod send;
 use std::io::Write;
 use std::process::ExitCode;
 
+use smtp_client::printable::Printable;
+
 use arguments::Command;
 
 fn main() -> ExitCode {
@@ -22,5 +24,5 @@ fn main() -> ExitCode {
 
 /// Writes a line to standard error. There is nobody left to tell if that fails.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "smtp-client: {}", smtp_client::logging::escape(text));
+    let _ = writeln!(std::io::stderr(), "smtp-client: {}", Printable(text));
 }

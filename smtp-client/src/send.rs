@@ -10,6 +10,7 @@ use smtp_client::batch::{Batch, Delivery, Message, Retries};
 use smtp_client::connection::{Connection, Options};
 use smtp_client::content::Content;
 use smtp_client::header;
+use smtp_client::printable::Printable;
 use smtp_client::proto::transaction::Transaction;
 use smtp_client::server_name::ServerName;
 use smtp_client::transcript::Transcript;
@@ -103,7 +104,7 @@ fn report(names: &[PathBuf], server: &ServerName, batch: &Batch) -> ExitCode {
         match delivery {
             // Whether anybody reads the good news does not change it.
             Delivery::Accepted(_) => {
-                drop(writeln!(io::stdout(), "{}", smtp_client::logging::escape(&format!("{who}: {delivery}{doubt}"))));
+                drop(writeln!(io::stdout(), "{}", Printable(&format!("{who}: {delivery}{doubt}"))));
             }
             // It names the address itself.
             Delivery::NoConnection(_) => complain(&format!("{who}: {delivery}{doubt}")),

@@ -246,7 +246,7 @@ fn refused_for_good() {
         })]);
         let output = send(&server.name(), &[], LETTER);
         assert_eq!(code(&output), 69, "{output:?}");
-        let reply = "550 5.7.1 not \\\\x1b[31myou";
+        let reply = "550 5.7.1 not \\x1b[31myou";
         check_complaint(&output, &["-: <b@example.org>: ", &server.name(), stage, reply]);
         server.finish_one();
     }
@@ -254,6 +254,21 @@ fn refused_for_good() {
     let output = send(&server.name(), &[], LETTER);
     assert_eq!(code(&output), 69, "{output:?}");
     check_complaint(&output, &["<b@example.org>", &server.name(), "greeting", "554 5.3.2 no mail"]);
+    server.finish_one();
+}
+
+/// Letters of all languages are shown as they are, in whatever line; what nobody sees is not.
+#[test]
+fn addresses_are_shown_as_they_were_written() {
+    let server = ScriptedServer::start([Script::serve(|said| match said {
+        Said::Line("RCPT TO:<m\u{fc}ller@x>") => "550 5.1.1 never".into(),
+        said => polite_with(&["SMTPUTF8", "8BITMIME"], said),
+    })]);
+    let output =
+        send(&server.name(), &["--from", "a@x", "--to", "m\u{fc}ller@x", "--to", "\u{4f8b}\u{202e}\u{200b}@x"], b"x\n");
+    assert_eq!(code(&output), 69, "{output:?}");
+    assert!(errors(&output).starts_with("smtp-client: -: <m\u{fc}ller@x>: "), "{output:?}");
+    assert_eq!(answers(&output), "-: <\u{4f8b}\\u{202e}\\u{200b}@x>: 250 queued\n");
     server.finish_one();
 }
 

@@ -13,8 +13,9 @@ impl fmt::Display for Text<'_> {
         for character in self.0.chars() {
             match character {
                 '"' | '\\' => write!(f, "\\{character}")?,
-                // All of these lie in the basic plane, so that four digits are enough.
-                character if is_steering(character) => write!(f, "\\u{:04x}", u32::from(character))?,
+                character if is_steering(character) => {
+                    character.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(f, "\\u{unit:04x}"))?;
+                }
                 character => write!(f, "{character}")?,
             }
         }
@@ -45,7 +46,7 @@ mod tests {
         for (text, json) in [
             ("", r#""""#),
             (r#"a"b\c"#, r#""a\"b\\c""#),
-            ("\u{0}\n\u{1f}\u{7f}\u{9b}\u{202e}", r#""\u0000\u000a\u001f\u007f\u009b\u202e""#),
+            ("\u{0}\n\u{1f}\u{7f}\u{9b}\u{202e}\u{e0041}", r#""\u0000\u000a\u001f\u007f\u009b\u202e\udb40\udc41""#),
             ("ü€😀", r#""ü€😀""#),
         ] {
             assert_eq!(Text(text).to_string(), json);
