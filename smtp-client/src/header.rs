@@ -8,6 +8,8 @@ use std::fmt;
 
 use smtp_proto::address::{AddressError, ForwardPath, Mailbox, ReversePath};
 
+use crate::printable::Printable;
+
 /// Octets of a header section that is read. Longer ones exist only as attacks; a message that has one is refused rather
 /// than sent with its Bcc fields in it.
 pub const HEADER_OCTETS: usize = 1 << 20;
@@ -15,9 +17,16 @@ pub const HEADER_OCTETS: usize = 1 << 20;
 /// The fields of a header section that say where a message goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    from: Vec<String>,
-    sender: Vec<String>,
-    to: Vec<String>,
+    from: Vec<Address>,
+    sender: Vec<Address>,
+    to: Vec<Address>,
+}
+
+/// A text that should be an address, and the name of its field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Address {
+    field: &'static str,
+    text: String,
 }
 
 /// Why no envelope can be made from a header section.
@@ -31,6 +40,8 @@ pub enum HeaderError {
     SeveralSenders,
     /// Something in the field is not an address.
     Address {
+        /// The name of the field: To, Cc, Bcc, From or Sender.
+        field: &'static str,
         /// The text that is not.
         text: String,
         /// Why not.
@@ -48,8 +59,8 @@ impl fmt::Display for HeaderError {
             HeaderError::SeveralSenders => {
                 f.write_str("From names several authors and there is no Sender; give --from")
             }
-            HeaderError::Address { text, reason } => {
-                write!(f, "\"{}\" in the header is not an address: {reason}", text.escape_default())
+            HeaderError::Address { field, text, reason } => {
+                write!(f, "\"{}\" in the {field} field is not an address: {reason}", Printable(text))
             }
         }
     }
@@ -95,11 +106,14 @@ impl Header {
         let mut kept = Vec::with_capacity(section.len());
         for field in fields(section) {
             let name = field_name(field).unwrap_or_default().to_ascii_lowercase();
-            let value = || unfold(field);
+            let read =
+                |field_name| addresses(&unfold(field)).into_iter().map(move |text| Address { field: field_name, text });
             match name.as_slice() {
-                b"from" => header.from.extend(addresses(&value())),
-                b"sender" => header.sender.extend(addresses(&value())),
-                b"to" | b"cc" | b"bcc" => header.to.extend(addresses(&value())),
+                b"from" => header.from.extend(read("From")),
+                b"sender" => header.sender.extend(read("Sender")),
+                b"to" => header.to.extend(read("To")),
+                b"cc" => header.to.extend(read("Cc")),
+                b"bcc" => header.to.extend(read("Bcc")),
                 _ => {}
             }
             // RFC 5322, 3.6.6: Resent-Bcc is the same for a message that goes out again.
@@ -112,19 +126,19 @@ impl Header {
 
     /// The sender of the message: its only author, or whoever sent it for several (RFC 5322, 3.6.2).
     pub fn reverse_path(&self) -> Result<ReversePath, HeaderError> {
-        let text = match (self.from.as_slice(), self.sender.as_slice()) {
+        let address = match (self.from.as_slice(), self.sender.as_slice()) {
             ([author], []) => author,
             (_, [sender, ..]) => sender,
             ([], []) => return Err(HeaderError::NoSender),
             (_, []) => return Err(HeaderError::SeveralSenders),
         };
-        parse(text).map(ReversePath::Mailbox)
+        parse(address).map(ReversePath::Mailbox)
     }
 
     /// Everybody in To, Cc and Bcc, each once.
     pub fn forward_paths(&self) -> Result<Vec<ForwardPath>, HeaderError> {
         let paths: Vec<_> =
-            self.to.iter().map(|text| parse(text).map(ForwardPath::Mailbox)).collect::<Result<_, _>>()?;
+            self.to.iter().map(|address| parse(address).map(ForwardPath::Mailbox)).collect::<Result<_, _>>()?;
         if paths.is_empty() { Err(HeaderError::NoRecipients) } else { Ok(each_once(paths)) }
     }
 }
@@ -139,8 +153,8 @@ pub fn each_once(paths: impl IntoIterator<Item = ForwardPath>) -> Vec<ForwardPat
     paths.into_iter().filter(|path| seen.insert(key(path))).collect()
 }
 
-fn parse(text: &str) -> Result<Mailbox, HeaderError> {
-    let error = |reason| HeaderError::Address { text: text.to_owned(), reason };
+fn parse(Address { field, text }: &Address) -> Result<Mailbox, HeaderError> {
+    let error = |reason| HeaderError::Address { field, text: text.to_owned(), reason };
     // Stands for octets that are not UTF-8: what was meant is not ours to guess.
     if text.contains(char::REPLACEMENT_CHARACTER) {
         return Err(error(AddressError::LocalPart));
@@ -275,6 +289,15 @@ mod tests {
     fn an_address_that_is_not_utf8_is_no_address() {
         let (header, _) = Header::read(b"To: J\xf6rg <j@x>\r\nCc: j\xf6rg@x\r\n");
         assert!(matches!(header.forward_paths(), Err(HeaderError::Address { .. })));
+    }
+
+    #[test]
+    fn what_is_no_address_is_shown_with_its_field() {
+        let shown = |section: &str| Header::read(section.as_bytes()).0.forward_paths().unwrap_err().to_string();
+        let reason = "the address needs @ and a domain";
+        assert_eq!(shown("TO: j\u{f6}rg\n"), format!("\"j\u{f6}rg\" in the To field is not an address: {reason}"));
+        assert!(shown("To: a@x\ncc: Bob <bob>\n").starts_with("\"bob\" in the Cc field "));
+        assert!(shown("Bcc: a@x, b\u{1b}@x\n").starts_with("\"b\\u{1b}@x\" in the Bcc field "));
     }
 
     #[test]
