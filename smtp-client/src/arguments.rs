@@ -17,6 +17,7 @@ pub(crate) const STANDARD_INPUT: &str = "/dev/stdin";
 /// Sends mail over SMTP.
 #[derive(FromArgs, Debug)]
 #[argh(
+    help_triggers("-h", "--help", "help"),
     note = "Set RUST_LOG=debug to see more. `smtp-client --version` prints the version.",
     error_code(0, "every recipient of every message was accepted"),
     error_code(64, "the command line is wrong"),
@@ -45,9 +46,10 @@ pub(crate) enum Command {
 #[argh(
     subcommand,
     name = "send",
+    help_triggers("-h", "--help", "help"),
     example = "smtp-client send --server mx.example.org:25 message.eml",
     example = "printf 'Subject: hi\\n\\nHello\\n' | smtp-client send --from me@example.com --to you@localhost",
-    note = "By default a refused connection, 421 or any other 4yz is tried again after 5 and after 15 seconds: 3 tries over about 20 s.",
+    note = "By default a refused connection, a name that cannot be looked up, 421 or any other 4yz is tried again after 5 and after 15 seconds: 3 tries over about 20 s.",
     error_code(0, "every recipient of every message was accepted"),
     error_code(64, "the command line is wrong"),
     error_code(65, "a message cannot be sent as it is"),

@@ -403,6 +403,11 @@ fn the_help_names_tries_and_codes() {
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(help.contains("3 tries over about 20 s"), "{help}");
     assert!(help.contains("127.0.0.1:2525"), "{help}");
+    assert!(help.contains("a name that cannot be looked up, 421"), "{help}");
+    for arguments in [&["--help"][..], &["send", "--help"]] {
+        let short = [&arguments[..arguments.len() - 1], &["-h"]].concat();
+        assert_eq!(answers(&run_with_input(arguments, b"")), answers(&run_with_input(&short, b"")));
+    }
 }
 
 #[test]
