@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::FromArgs;
-use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
+use smtp_client::proto::address::{AddressError, Domain, ForwardPath, ReversePath};
 use smtp_client::server_name::ServerName;
 
 use crate::exit;
@@ -62,7 +62,7 @@ pub(crate) enum Command {
 )]
 pub(crate) struct Send {
     /// the server to call, HOST:PORT (default 127.0.0.1:2525; without a port, 25)
-    #[argh(option, arg_name = "host:port", default = "default_server()")]
+    #[argh(option, arg_name = "host:port", default = "default_server()", from_str_fn(server))]
     pub(crate) server: ServerName,
     /// the sender; an empty text or <> is the null reverse-path
     #[argh(option, arg_name = "address", from_str_fn(reverse_path))]
@@ -74,7 +74,7 @@ pub(crate) struct Send {
     #[argh(option, arg_name = "name", from_str_fn(hello_name))]
     pub(crate) hello: Option<Domain>,
     /// further tries after the first, for what may work later (default 2: 3 tries over about 20 s)
-    #[argh(option, arg_name = "n", default = "2")]
+    #[argh(option, arg_name = "n", default = "2", from_str_fn(retries))]
     pub(crate) retries: u16,
     /// give up everything so many seconds after the messages are read, pauses between tries included (default: only each
     /// step has its time, as RFC 5321, 4.5.3.2 asks)
@@ -110,37 +110,71 @@ pub(crate) fn read() -> Result<Arguments, ExitCode> {
             ExitCode::SUCCESS
         }
         Err(()) => {
-            crate::complain(&early.output.trim_end().replace('\n', "; "));
+            crate::complain(&explain(&early.output, &words));
             ExitCode::from(exit::USAGE)
         }
     })
+}
+
+/// What argh has to say, on one line and in our words. The value stands as it was given; a complaint is escaped as a whole.
+fn explain(output: &str, words: &[&str]) -> String {
+    let about_value = |pair: &[&str]| {
+        let &[option, value] = pair else { return None };
+        let reason = output.strip_prefix(&format!("Error parsing option '{option}' with value '{value}': "))?;
+        Some(format!("{option} \"{value}\": {}", reason.trim_end()))
+    };
+    if let Some(text) = words.windows(2).find_map(about_value) {
+        return text;
+    }
+    if output.starts_with("One of the following subcommands must be present") {
+        return "needs a command: send; see smtp-client --help".to_owned();
+    }
+    let text = output.replacen("Unrecognized", "unrecognized", 1).replacen("No value", "no value", 1);
+    format!("{}; see smtp-client --help", text.trim_end().trim_end_matches('.'))
 }
 
 fn default_server() -> ServerName {
     ServerName::default()
 }
 
+fn server(text: &str) -> Result<ServerName, String> {
+    text.parse().map_err(|_| format!("not a server; {}", ServerName::FORMS))
+}
+
 fn reverse_path(text: &str) -> Result<ReversePath, String> {
     if text.is_empty() {
         return Ok(ReversePath::Null);
     }
-    text.parse().map_err(|error| format!("\"{}\": {error}", text.escape_default()))
+    text.parse().map_err(|error| no_address(text, error))
 }
 
 fn forward_path(text: &str) -> Result<ForwardPath, String> {
-    text.parse().map_err(|error| format!("\"{}\": {error}", text.escape_default()))
+    text.parse().map_err(|error| no_address(text, error))
+}
+
+/// Why not; for `Bob <bob@example.org>` the reason is the name.
+fn no_address(text: &str, error: AddressError) -> String {
+    let alone = text.find('<').filter(|start| *start > 0).and_then(|start| text.get(start..));
+    match alone.map(str::parse::<ForwardPath>) {
+        Some(Ok(_)) => "write the address alone, without a name".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 fn hello_name(text: &str) -> Result<Domain, String> {
-    let domain: Domain = text.parse().map_err(|error| format!("\"{}\": {error}", text.escape_default()))?;
+    let domain: Domain = text.parse().map_err(|error: AddressError| error.to_string())?;
     // RFC 6531, 3.7.1.
     if text.is_ascii() { Ok(domain) } else { Err("the name given with EHLO must be ASCII".to_owned()) }
+}
+
+fn retries(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("not a number from 0 to {}", u16::MAX))
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(0) => Err("0 seconds are over before anything can be sent".to_owned()),
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => Err(format!("\"{}\" is not a number of seconds", text.escape_default())),
+        Err(_) => Err("not a number of seconds".to_owned()),
     }
 }

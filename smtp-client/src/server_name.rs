@@ -7,6 +7,8 @@ use std::str::FromStr;
 use std::sync::mpsc;
 use std::time::Instant;
 
+use crate::printable::Printable;
+
 /// The port of SMTP (RFC 5321, 4.5.4.2).
 const SMTP_PORT: u16 = 25;
 
@@ -25,8 +27,7 @@ pub struct ServerNameError {
 
 impl fmt::Display for ServerNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.text.escape_default();
-        write!(f, "\"{text}\" is not a server; write HOST:PORT, 192.0.2.1:25 or [2001:db8::1]:25")
+        write!(f, "\"{}\" is not a server; {}", Printable(&self.text), ServerName::FORMS)
     }
 }
 
@@ -40,6 +41,9 @@ impl Default for ServerName {
 }
 
 impl ServerName {
+    /// How a server is written, for whoever wrote something else.
+    pub const FORMS: &'static str = "write HOST:PORT, 192.0.2.1:25 or [2001:db8::1]:25";
+
     /// The addresses of the host, in the order in which the system's resolver gives them.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();

@@ -190,6 +190,34 @@ fn wrong_command_lines() {
     }
 }
 
+/// What is wrong, in one line: the option, the value as it was given, the reason.
+#[test]
+fn wrong_command_lines_are_explained() {
+    for (arguments, wanted) in [
+        (&[][..], "needs a command: send; see smtp-client --help"),
+        (
+            &["send", "--to", "Bob <bob@localhost>"],
+            "--to \"Bob <bob@localhost>\": write the address alone, without a name",
+        ),
+        (&["send", "--from", "Bob <b@x>"], "--from \"Bob <b@x>\": write the address alone, without a name"),
+        (&["send", "--to", "bob"], "--to \"bob\": the address needs @ and a domain"),
+        (&["send", "--to", "b\u{fc}cher"], "--to \"b\u{fc}cher\": the address needs @ and a domain"),
+        (&["send", "--server", "::1"], "--server \"::1\": not a server; write HOST:PORT"),
+        (&["send", "--retries", "-1"], "--retries \"-1\": not a number from 0 to 65535"),
+        (&["send", "--timeout", "soon"], "--timeout \"soon\": not a number of seconds"),
+        (&["send", "--retries", "1\n\u{1b}"], "--retries \"1\\u{a}\\u{1b}\": not"),
+        (&["send", "--form", "a@x"], "smtp-client: unrecognized argument: --form; see smtp-client --help"),
+        (&["send", "--from"], "smtp-client: no value provided for option '--from'; see smtp-client --help"),
+        (&["send", "--from", "a@x", "--from", "b@x"], "--from \"b@x\": duplicate"),
+    ] {
+        let output = run_with_input(arguments, LETTER);
+        assert_eq!(code(&output), 64, "{arguments:?}: {output:?}");
+        check_complaint(&output, &[wanted]);
+        let text = errors(&output);
+        assert!(!text.contains("Error parsing") && !text.contains("; \\u"), "{text}");
+    }
+}
+
 #[test]
 fn messages_that_cannot_be_sent() {
     let endless = "X: y\n".repeat(300_000);
