@@ -8,7 +8,7 @@
 //! recipients recipients.txt
 //! ```
 //!
-//! The value is the rest of the line; `#` begins a comment only at the start of a line; paths are relative to the file.
+//! The value is the rest of the line; a comment stands on a line of its own, and ` #` in a value is refused; paths are relative to the file.
 //! Each line is read by the parser of the command line, so there is one grammar and one set of messages.
 
 use std::path::Path;
@@ -16,18 +16,44 @@ use std::path::Path;
 use argh::FromArgs;
 
 use crate::exit::{self, Failure};
-use crate::options::Options;
+use crate::options::{self, Options};
 use crate::setup;
+
+/// All settings, and what the errors of those call them that are looked at only later.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) options: Options,
+    /// The file and the line that name the list of recipients, if it was not the command line.
+    recipients_at: Option<String>,
+}
+
+impl Settings {
+    /// The list of recipients, as the person who named it did: `--recipients list` or `c.conf:1: recipients list`.
+    pub(crate) fn recipients_name(&self) -> String {
+        let path = self.options.recipients.as_deref().unwrap_or(Path::new(""));
+        self.recipients_at.clone().unwrap_or_else(|| format!("--recipients {}", path.display()))
+    }
+}
+
+impl From<Options> for Settings {
+    fn from(options: Options) -> Self {
+        Settings { options, recipients_at: None }
+    }
+}
 
 /// Adds what the file named by `--config` says to what the command line says. The command line replaces the file, lists
 /// included.
-pub(crate) fn complete(options: Options) -> Result<Options, Failure> {
-    let Some(path) = &options.config else { return Ok(options) };
+pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
+    setup::check_values(&options).map_err(|error| Failure::new(exit::USAGE, format!("--{error}")))?;
+    let Some(path) = &options.config else { return Ok(options.into()) };
+    let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::new(exit::CONFIG, format!("{}: {error}", path.display())))?;
-    let from_file = parse(&text, path.parent().unwrap_or(Path::new("")))
-        .map_err(|(line, error)| Failure::new(exit::CONFIG, format!("{}:{line}: {error}", path.display())))?;
-    Ok(merge(options, from_file))
+        .map_err(|error| Failure::new(exit::CONFIG, format!("--config {name}: {error}")))?;
+    let file = parse(&text, path.parent().unwrap_or(Path::new("")))
+        .map_err(|(line, error)| Failure::new(exit::CONFIG, format!("{name}:{line}: {error}")))?;
+    let recipients_at = file.recipients_at.filter(|_| options.recipients.is_none());
+    let recipients_at = recipients_at.map(|place| format!("{name}:{place}"));
+    Ok(Settings { options: merge(options, file.options), recipients_at })
 }
 
 /// Settings whose value is a path.
@@ -35,34 +61,59 @@ const PATHS: [&str; 2] = ["spool", "recipients"];
 
 /// Reads the text of a file. An error names the line, from 1: what has been read so far is parsed again with each line
 /// that is added, so an error belongs to the line that brought it, also when it is a setting given twice.
-fn parse(text: &str, directory: &Path) -> Result<Options, (usize, String)> {
+fn parse(text: &str, directory: &Path) -> Result<Settings, (usize, String)> {
     let mut words: Vec<String> = Vec::new();
-    let mut options = Options::default();
-    for (number, line) in text.lines().enumerate() {
+    let mut settings = Settings::default();
+    // Some editors mark a file as UTF-8 with an octet order mark.
+    for (number, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let at_line = |error: String| (number + 1, error);
-        words.extend(setting(line, directory).map_err(at_line)?);
+        let [option, value] = setting(line, directory).map_err(at_line)?;
+        if option == "--recipients" {
+            settings.recipients_at = Some(format!("{}: {line}", number + 1));
+        }
+        words.extend([option, value]);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        options = Options::from_args(&["smtp-server"], &words)
-            .map_err(|early| at_line(early.output.trim().replace('\n', "; ")))?;
-        setup::check_values(&options).map_err(|failure| at_line(failure.text))?;
+        settings.options =
+            Options::from_args(&["smtp-server"], &words).map_err(|early| at_line(explain(line, &early.output)))?;
+        setup::check_values(&settings.options).map_err(at_line)?;
+        setup::check_listeners(&settings.options.listen).map_err(at_line)?;
     }
-    Ok(options)
+    Ok(settings)
+}
+
+/// What argh says, in the words of a file.
+fn explain(line: &str, output: &str) -> String {
+    match output.starts_with("Unrecognized argument") {
+        true => no_setting(name_and_value(line).0),
+        false => options::explain(output).trim_start_matches("--").to_owned(),
+    }
+}
+
+fn no_setting(name: &str) -> String {
+    format!("\"{name}\" is no setting")
+}
+
+fn name_and_value(line: &str) -> (&str, &str) {
+    let (name, value) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+    (name, value.trim())
 }
 
 /// A line as words of the command line.
 fn setting(line: &str, directory: &Path) -> Result<[String; 2], String> {
-    let (name, value) = line.split_once([' ', '\t']).unwrap_or((line, ""));
-    let value = value.trim();
+    let (name, value) = name_and_value(line);
     let is_setting = !matches!(name, "config" | "check" | "help") && !name.starts_with('-');
     if !is_setting {
-        return Err(format!("\"{}\" is no setting", name.escape_default()));
+        return Err(no_setting(name));
     }
     if value.is_empty() {
-        return Err(format!("{} has no value", name.escape_default()));
+        return Err(format!("\"{name}\" has no value"));
+    }
+    if line.contains(" #") || line.contains("\t#") {
+        return Err(format!("{name}: comments stand on lines of their own"));
     }
     let value = match PATHS.contains(&name) {
         true => directory.join(value).to_str().map(str::to_owned).ok_or("the file's folder is not UTF-8")?,
@@ -101,17 +152,17 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Options, (usize, String)> {
-        parse(text, Path::new("/etc/smtp"))
+        parse(text, Path::new("/etc/smtp")).map(|settings| settings.options)
     }
 
     #[test]
     fn reads_settings_and_keeps_lists_together() {
         let text =
-            "# mail\n\nlisten 0.0.0.0:25\r\n listen\t[::]:25 \nspool queue dir\nrecipients /abs/list # no comment\n";
+            "\u{feff}# mail\n\nlisten 0.0.0.0:25\r\n listen\t[::]:25 \nspool queue dir\nrecipients /abs/list#1\n";
         let options = read(text).unwrap();
         assert_eq!(options.listen, ["0.0.0.0:25".parse().unwrap(), "[::]:25".parse().unwrap()]);
         assert_eq!(options.spool, Some("/etc/smtp/queue dir".into()));
-        assert_eq!(options.recipients, Some("/abs/list # no comment".into()));
+        assert_eq!(options.recipients, Some("/abs/list#1".into()));
     }
 
     #[test]
@@ -132,6 +183,25 @@ mod tests {
             ("relay mx\n", 1),
         ] {
             assert_eq!(read(text).map(|_| ()).map_err(|(line, _)| line), Err(line), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong() {
+        for (text, expected) in [
+            ("lisen 0.0.0.0:25\n", "\"lisen\" is no setting"),
+            ("--threads 4\n", "\"--threads\" is no setting"),
+            ("check x\n", "\"check\" is no setting"),
+            ("threads\n", "\"threads\" has no value"),
+            ("threads 4 # a few\n", "threads: comments stand on lines of their own"),
+            ("spool\t# where\n", "spool: comments stand on lines of their own"),
+            ("threads 0\n", "threads \"0\": it must be from 1 to 8192"),
+            ("threads 4\nthreads 5\n", "threads \"5\": given twice"),
+            ("listen [::]:25\nlisten [::]:25\n", "listen \"[::]:25\": given twice"),
+            ("max-message-size 10MB\n", "max-message-size \"10MB\": write a number of octets"),
+            ("max-message-size 9\n", "max-message-size \"9\": it must be at least 65536"),
+        ] {
+            assert_eq!(read(text).map(|_| ()).map_err(|(_, error)| error), Err(expected.to_owned()), "{text:?}");
         }
     }
 

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 fn run(options: options::Options) -> Result<(), Failure> {
     let is_check = options.check;
-    let setup = Setup::new(config_file::complete(options)?)?;
+    let setup = Setup::new(&config_file::complete(options)?)?;
     setup.check_places()?;
     if is_check {
         say("the configuration is valid");

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use argh::FromArgs;
 use smtp_server::network::Network;
-use smtp_server::proto::address::DomainName;
+use smtp_server::proto::address::{AddressError, DomainName};
 
 use crate::exit;
 
@@ -47,22 +48,22 @@ pub(crate) struct Options {
     #[argh(option, arg_name = "how", from_str_fn(deliver))]
     pub(crate) deliver: Option<Deliver>,
     /// octets of content that may be kept; beyond, mail waits at the sender (default: until the disk is nearly full)
-    #[argh(option, arg_name = "bytes")]
+    #[argh(option, arg_name = "bytes", from_str_fn(octets))]
     pub(crate) keep_max_bytes: Option<u64>,
     /// conversations at a time (default 256)
-    #[argh(option, arg_name = "n")]
+    #[argh(option, arg_name = "n", from_str_fn(count))]
     pub(crate) threads: Option<usize>,
     /// conversations at a time with one address (default: half of --threads; loopback is exempt)
-    #[argh(option, arg_name = "n")]
+    #[argh(option, arg_name = "n", from_str_fn(count))]
     pub(crate) max_connections_per_ip: Option<usize>,
     /// the largest message (default 67108864)
-    #[argh(option, arg_name = "bytes")]
+    #[argh(option, arg_name = "bytes", from_str_fn(octets))]
     pub(crate) max_message_size: Option<u64>,
     /// recipients of one message (default 1000; RFC 5321 asks for at least 100)
-    #[argh(option, arg_name = "n")]
+    #[argh(option, arg_name = "n", from_str_fn(count))]
     pub(crate) max_recipients: Option<usize>,
     /// peers whose bare LF counts as a line end (may be given several times)
-    #[argh(option, arg_name = "cidr")]
+    #[argh(option, arg_name = "cidr", from_str_fn(network))]
     pub(crate) accept_bare_lf: Vec<Network>,
     /// the user to become once the ports are bound
     #[argh(option, arg_name = "name")]
@@ -106,26 +107,83 @@ pub(crate) fn read() -> Result<Options, ExitCode> {
             ExitCode::SUCCESS
         }
         Err(()) => {
-            let text = early.output.trim_end().replace('\n', "; ");
-            crate::say(&format!("smtp-server: {}", smtp_client::logging::escape(&text)));
+            crate::say(&format!("smtp-server: {}", smtp_client::logging::escape(&explain(&early.output))));
             ExitCode::from(exit::USAGE)
         }
     })
 }
 
+/// What argh says about wrong words, in our form: `--threads "many": write a number`.
+pub(crate) fn explain(output: &str) -> String {
+    let value = output.strip_prefix("Error parsing option '").and_then(|rest| {
+        let (name, rest) = rest.split_once("' with value '")?;
+        // No reason holds these marks, whatever the value does.
+        let (value, reason) = rest.rsplit_once("': ")?;
+        let reason = match reason.trim_end() {
+            "duplicate values provided" => "given twice",
+            reason => reason,
+        };
+        Some(format!("{name} \"{value}\": {reason}"))
+    });
+    value.unwrap_or_else(|| output.trim_end().replace('\n', "; "))
+}
+
 fn listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("\"{}\" is no address; write 0.0.0.0:25 or [::]:25", text.escape_default()))
+    text.parse().map_err(|_| "write an address like 0.0.0.0:25 or [::]:25".to_owned())
 }
 
 fn domain_name(text: &str) -> Result<DomainName, String> {
-    let name: DomainName = text.parse().map_err(|error| format!("\"{}\": {error}", text.escape_default()))?;
+    let name: DomainName = text.parse().map_err(|error: AddressError| error.to_string())?;
     // What stands in the greeting and in EHLO replies is ASCII (RFC 6531, 3.7.1).
-    if text.is_ascii() { Ok(name) } else { Err(format!("\"{}\": write it as xn--...", text.escape_default())) }
+    if text.is_ascii() { Ok(name) } else { Err("write it as xn--...".to_owned()) }
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    text.parse().map_err(|_| "write a network like 192.0.2.0/24 or 2001:db8::/32".to_owned())
 }
 
 fn deliver(text: &str) -> Result<Deliver, String> {
     match text {
         "keep" => Ok(Deliver::Keep),
-        _ => Err(format!("\"{}\" is no way to deliver; there is keep", text.escape_default())),
+        _ => Err("there is no such way to deliver; there is keep".to_owned()),
+    }
+}
+
+fn octets(text: &str) -> Result<u64, String> {
+    number(text, "write a number of octets")
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    number(text, "write a number")
+}
+
+fn number<T: FromStr>(text: &str, advice: &str) -> Result<T, String> {
+    let is_number = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    // What is a number and still not taken is too large for any machine.
+    text.parse().map_err(|_| if is_number { "the number is too large".to_owned() } else { advice.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_is_told_with_its_option() {
+        for (words, expected) in [
+            (["--max-message-size", "10MB"], "--max-message-size \"10MB\": write a number of octets"),
+            (["--keep-max-bytes", "-1"], "--keep-max-bytes \"-1\": write a number of octets"),
+            (
+                ["--threads", "99999999999999999999999"],
+                "--threads \"99999999999999999999999\": the number is too large",
+            ),
+            (["--threads", ""], "--threads \"\": write a number"),
+            (["--listen", "a': \\\""], "--listen \"a': \\\"\": write an address like 0.0.0.0:25 or [::]:25"),
+            (["--accept-bare-lf", "x"], "--accept-bare-lf \"x\": write a network like 192.0.2.0/24 or 2001:db8::/32"),
+        ] {
+            let early = Options::from_args(&["smtp-server"], &words).map(|_| ()).unwrap_err();
+            assert_eq!(explain(&early.output), expected);
+        }
+        let twice = Options::from_args(&["smtp-server"], &["--spool", "a", "--spool", "b"]).map(|_| ()).unwrap_err();
+        assert_eq!(explain(&twice.output), "--spool \"b\": given twice");
     }
 }

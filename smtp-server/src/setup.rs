@@ -12,6 +12,7 @@ use smtp_server::proto::address::DomainName;
 use smtp_server::recipients::Recipients;
 use smtp_server::spool::{Options as SpoolOptions, Spool};
 
+use crate::config_file::Settings;
 use crate::exit::{self, Failure};
 use crate::options::Options;
 use crate::privileges::Account;
@@ -34,11 +35,12 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    pub(crate) fn new(options: Options) -> Result<Self, Failure> {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Failure> {
+        let options = &settings.options;
         if options.group.is_some() && options.user.is_none() {
             return Err(wrong("--group is of no use without --user"));
         }
-        check_listeners(&options.listen)?;
+        check_listeners(&options.listen).map_err(|error| wrong(format!("--{error}")))?;
         let account = match &options.user {
             Some(user) => Some(Account::find(user, options.group.as_deref())?),
             None => None,
@@ -50,14 +52,14 @@ impl Setup {
         };
         let mut policy = LocalPolicy::new(domains);
         if let Some(path) = &options.recipients {
-            policy = policy.with_recipients(read_recipients(path)?);
+            policy = policy.with_recipients(read_recipients(path, &settings.recipients_name())?);
         }
         Ok(Setup {
             listen: options.listen.clone(),
             spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
             spool_options: SpoolOptions { keep_max_bytes: options.keep_max_bytes, ..SpoolOptions::default() },
             account,
-            config: config(&options, hostname)?,
+            config: config(options, hostname).map_err(wrong)?,
             policy,
         })
     }
@@ -71,25 +73,25 @@ impl Setup {
 }
 
 /// An address can be bound once. Port 0 is another port each time.
-fn check_listeners(addresses: &[SocketAddr]) -> Result<(), Failure> {
+pub(crate) fn check_listeners(addresses: &[SocketAddr]) -> Result<(), String> {
     let mut seen = HashSet::new();
     match addresses.iter().find(|address| address.port() != 0 && !seen.insert(**address)) {
-        Some(address) => Err(wrong(format!("listen {address} is given twice"))),
+        Some(address) => Err(format!("listen \"{address}\": given twice")),
         None => Ok(()),
     }
 }
 
-/// Whether the values make sense, as far as one can tell without looking at anything else.
-pub(crate) fn check_values(options: &Options) -> Result<(), Failure> {
-    check_listeners(&options.listen)?;
+/// Whether the values make sense, as far as one can tell without looking at anything else. An error begins with the name
+/// of the setting.
+pub(crate) fn check_values(options: &Options) -> Result<(), String> {
     config(options, localhost()).map(|_| ())
 }
 
-fn config(options: &Options, hostname: DomainName) -> Result<Config, Failure> {
+fn config(options: &Options, hostname: DomainName) -> Result<Config, String> {
     let mut config = Config::new(hostname);
     if let Some(threads) = options.threads {
         if !(1..=MOST_THREADS).contains(&threads) {
-            return Err(wrong(format!("threads must be from 1 to {MOST_THREADS}, not {threads}")));
+            return Err(format!("threads \"{threads}\": it must be from 1 to {MOST_THREADS}"));
         }
         config.threads = threads;
         config.connections_per_address = threads.div_ceil(2);
@@ -107,9 +109,9 @@ fn config(options: &Options, hostname: DomainName) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn at_least<T: PartialOrd + std::fmt::Display>(value: T, least: T, name: &str) -> Result<T, Failure> {
+fn at_least<T: PartialOrd + std::fmt::Display>(value: T, least: T, name: &str) -> Result<T, String> {
     if value < least {
-        return Err(wrong(format!("{name} must be at least {least}, not {value}")));
+        return Err(format!("{name} \"{value}\": it must be at least {least}"));
     }
     Ok(value)
 }
@@ -118,9 +120,9 @@ fn wrong(text: impl Into<String>) -> Failure {
     Failure::new(exit::CONFIG, text)
 }
 
-fn read_recipients(path: &Path) -> Result<Recipients, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
-    Recipients::parse(&text).map_err(|error| wrong(format!("{}: {error}", path.display())))
+fn read_recipients(path: &Path, name: &str) -> Result<Recipients, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("{name}: {error}")))?;
+    Recipients::parse(&text).map_err(|error| wrong(format!("{name}: {error}")))
 }
 
 /// What this host calls itself, if that is a name that mail can use.
@@ -140,7 +142,7 @@ mod tests {
     #[test]
     fn limits_below_the_minimum_of_the_rfc_are_refused() {
         let least = Options { max_message_size: Some(65_536), max_recipients: Some(100), ..Options::default() };
-        assert!(Setup::new(least.clone()).is_ok());
+        assert!(Setup::new(&least.clone().into()).is_ok());
         for options in [
             Options { max_message_size: Some(65_535), ..least.clone() },
             Options { max_recipients: Some(99), ..least.clone() },
@@ -150,13 +152,13 @@ mod tests {
             Options { group: Some("mail".into()), ..least.clone() },
             Options { recipients: Some("/nonexistent/list".into()), ..least },
         ] {
-            assert_eq!(Setup::new(options).map(|_| ()).map_err(|failure| failure.code), Err(exit::CONFIG));
+            assert_eq!(Setup::new(&options.into()).map(|_| ()).map_err(|failure| failure.code), Err(exit::CONFIG));
         }
     }
 
     #[test]
     fn with_no_option_it_keeps_mail_beside_itself() {
-        let setup = Setup::new(Options::default()).unwrap();
+        let setup = Setup::new(&Settings::default()).unwrap();
         assert_eq!(setup.spool, Path::new("spool"));
     }
 }

@@ -89,10 +89,20 @@ fn wrong_command_lines() {
         &["--accept-bare-lf", "10.0.0.0/33"],
         &["--deliver", "burn"],
         &["--spool", "a", "--spool", "b"],
+        &["--check", "--threads", "0"],
+        &["--check", "--threads", "8193"],
+        &["--max-recipients", "99"],
     ] {
         let (code, _) = failure(arguments);
         assert_eq!(code, 64, "{arguments:?}");
     }
+    let said = |arguments: &[&str]| failure(arguments).1;
+    assert_eq!(
+        said(&["--max-message-size", "10MB"]),
+        "smtp-server: --max-message-size \"10MB\": write a number of octets"
+    );
+    assert_eq!(said(&["--threads", "0"]), "smtp-server: --threads \"0\": it must be from 1 to 8192");
+    assert!(said(&["--hostname", "a\u{1b}b"]).starts_with("smtp-server: --hostname \"a\\u{1b}b\": "), "escaped once");
 }
 
 /// `--check` reads everything and touches nothing.
@@ -128,11 +138,14 @@ fn checking_settings() {
     }
     let (code, said) = failure(&["--check", "--recipients", &bad_list]);
     assert!(code == 78 && said.contains("bad list.txt: line 2: "), "{said}");
+    let (_, said) = failure(&["--check", "--recipients", "nofile"]);
+    assert!(said.starts_with("smtp-server: --recipients nofile: No such file"), "{said}");
+    let config = place.write("bad.conf", "# mail\nrecipients nofile\n");
+    let (code, said) = failure(&["--check", "--config", &config]);
+    assert!(code == 78 && said.starts_with(&format!("smtp-server: {config}:2: recipients nofile: No such")), "{said}");
     for arguments in [
         &["--check", "--config", "/nonexistent/server.conf"][..],
         &["--check", "--recipients", "/nonexistent/list"],
-        &["--check", "--threads", "0"],
-        &["--check", "--threads", "8193"],
         &["--check", "--group", "nogroup"],
     ] {
         assert_eq!(failure(arguments).0, 78, "{arguments:?}");
@@ -150,7 +163,7 @@ fn checking_looks_at_the_places() {
         (&["--user", "root", "--group", "none-of-this-name"], 67, "there is no group \"none-of-this-name\""),
         (&["--spool", &file], 73, "is not a directory"),
         (&["--spool", &inner], 73, "its parent directory does not exist"),
-        (&["--listen", "127.0.0.1:25", "--listen", "127.0.0.1:25"], 78, "listen 127.0.0.1:25 is given twice"),
+        (&["--listen", "127.0.0.1:25", "--listen", "127.0.0.1:25"], 78, "--listen \"127.0.0.1:25\": given twice"),
     ] {
         let (checked, said) = failure(&[&["--check"], arguments].concat());
         assert!(checked == code && said.contains(expected), "{arguments:?}: {checked} {said}");
