@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use smtp_proto::address::{AddressError, DomainName, LocalPart, Mailbox};
+use smtp_proto::address::{AddressError, Domain, DomainName, LocalPart, Mailbox};
 
 /// Local parts that exist at every served domain, and whole addresses. Compared without case: to tell `Bob` from `bob`
 /// helps nobody (RFC 5321, 2.4 leaves it to the host of the mailbox; on the way, case is kept).
@@ -19,7 +19,34 @@ pub struct RecipientsError {
     /// The number of the line, from 1.
     pub line: usize,
     /// What is wrong with it.
-    pub reason: AddressError,
+    pub reason: RecipientsReason,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecipientsReason {
+    /// It is no address.
+    Address(AddressError),
+    /// It is an address as it stands in a command, not as it stands in a list.
+    AngleBrackets,
+    /// The domain, of which this server takes no mail: the line would do nothing.
+    NotServed(String),
+}
+
+impl From<AddressError> for RecipientsReason {
+    fn from(error: AddressError) -> Self {
+        RecipientsReason::Address(error)
+    }
+}
+
+impl fmt::Display for RecipientsReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecipientsReason::Address(error) => write!(f, "{error}"),
+            RecipientsReason::AngleBrackets => f.write_str("leave out the angle brackets"),
+            RecipientsReason::NotServed(domain) => write!(f, "{domain} is not served here; add --domain"),
+        }
+    }
 }
 
 impl fmt::Display for RecipientsError {
@@ -33,21 +60,38 @@ impl std::error::Error for RecipientsError {}
 impl Recipients {
     /// Reads the text of such a file. Empty lines and lines that begin with `#` say nothing.
     pub fn parse(text: &str) -> Result<Self, RecipientsError> {
+        Recipients::read(text, |_| true)
+    }
+
+    /// The same for a host that takes mail for these domains: an address elsewhere is an error.
+    pub fn parse_for(text: &str, domains: &[DomainName]) -> Result<Self, RecipientsError> {
+        Recipients::read(text, |domain| {
+            domain.name().is_some_and(|name| domains.iter().any(|served| served.is(name.as_str())))
+        })
+    }
+
+    fn read(text: &str, is_served: impl Fn(&Domain) -> bool) -> Result<Self, RecipientsError> {
         let mut recipients = Recipients::default();
-        for (number, line) in text.lines().enumerate() {
+        for (number, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            recipients.insert(line).map_err(|reason| RecipientsError { line: number + 1, reason })?;
+            recipients.insert(line, &is_served).map_err(|reason| RecipientsError { line: number + 1, reason })?;
         }
         Ok(recipients)
     }
 
-    fn insert(&mut self, line: &str) -> Result<(), AddressError> {
+    fn insert(&mut self, line: &str, is_served: impl Fn(&Domain) -> bool) -> Result<(), RecipientsReason> {
+        if line.starts_with('<') && line.ends_with('>') {
+            return Err(RecipientsReason::AngleBrackets);
+        }
         if line.contains('@') {
             let mailbox: Mailbox = line.parse()?;
             let domain = mailbox.domain().to_string();
+            if !is_served(mailbox.domain()) {
+                return Err(RecipientsReason::NotServed(domain));
+            }
             self.addresses.insert((fold(mailbox.local_part().as_str()), fold(&domain)));
         } else {
             // A local part reads like the one of an address, quotes included.
@@ -88,6 +132,21 @@ mod tests {
     fn names_the_line_that_is_wrong() {
         for (text, line) in [("a\nb c\n", 2), ("@x\n", 1), ("a\n\nb@\n", 3), ("a@b@c\n", 1)] {
             assert_eq!(Recipients::parse(text).map(|_| ()).map_err(|error| error.line), Err(line), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_would_do_nothing_is_refused() {
+        let domains = ["example.org".parse().unwrap(), "localhost".parse().unwrap()];
+        let said = |text: &str| Recipients::parse_for(text, &domains).map(|_| ()).map_err(|error| error.to_string());
+        assert_eq!(said("bob\nbob@EXAMPLE.org\nbob@localhost\n"), Ok(()));
+        for (text, expected) in [
+            ("bob\nbob@other.example\n", "line 2: other.example is not served here; add --domain"),
+            ("bob@sub.example.org\n", "line 1: sub.example.org is not served here; add --domain"),
+            ("<bob@localhost>\n", "line 1: leave out the angle brackets"),
+            ("<bob>\n", "line 1: leave out the angle brackets"),
+        ] {
+            assert_eq!(said(text), Err(expected.to_owned()), "{text:?}");
         }
     }
 }

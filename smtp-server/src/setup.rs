@@ -50,9 +50,13 @@ impl Setup {
             [] => vec![hostname.clone(), localhost()],
             given => given.to_vec(),
         };
+        let recipients = match &options.recipients {
+            Some(path) => Some(read_recipients(path, &settings.recipients_name(), &domains)?),
+            None => None,
+        };
         let mut policy = LocalPolicy::new(domains);
-        if let Some(path) = &options.recipients {
-            policy = policy.with_recipients(read_recipients(path, &settings.recipients_name())?);
+        if let Some(recipients) = recipients {
+            policy = policy.with_recipients(recipients);
         }
         Ok(Setup {
             listen: options.listen.clone(),
@@ -120,9 +124,9 @@ fn wrong(text: impl Into<String>) -> Failure {
     Failure::new(exit::CONFIG, text)
 }
 
-fn read_recipients(path: &Path, name: &str) -> Result<Recipients, Failure> {
+fn read_recipients(path: &Path, name: &str, domains: &[DomainName]) -> Result<Recipients, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("{name}: {error}")))?;
-    Recipients::parse(&text).map_err(|error| wrong(format!("{name}: {error}")))
+    Recipients::parse_for(&text, domains).map_err(|error| wrong(format!("{name}: {error}")))
 }
 
 /// What this host calls itself, if that is a name that mail can use.

@@ -114,7 +114,9 @@ fn checking_settings() {
         "good.conf",
         "# mail\nlisten 127.0.0.1:25\ndomain example.org\nspool spool\nrecipients recipients.txt\n",
     );
-    for arguments in [&["--check", "--config", &config][..], &["--check", "--recipients", &list]] {
+    for arguments in
+        [&["--check", "--config", &config][..], &["--check", "--recipients", &list, "--domain", "example.org"]]
+    {
         let (code, stdout, stderr) = texts(&run("smtp-server", arguments));
         assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "", "the configuration is valid\n"));
     }
@@ -138,6 +140,8 @@ fn checking_settings() {
     }
     let (code, said) = failure(&["--check", "--recipients", &bad_list]);
     assert!(code == 78 && said.contains("bad list.txt: line 2: "), "{said}");
+    let (code, said) = failure(&["--check", "--recipients", &list, "--domain", "example.com"]);
+    assert!(code == 78 && said.ends_with(": line 3: example.org is not served here; add --domain"), "{said}");
     let (_, said) = failure(&["--check", "--recipients", "nofile"]);
     assert!(said.starts_with("smtp-server: --recipients nofile: No such file"), "{said}");
     let config = place.write("bad.conf", "# mail\nrecipients nofile\n");
