@@ -31,6 +31,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Octets that are read and forgotten behind our last reply.
 const LINGER_OCTETS: usize = 256 * 1024;
 
+/// Content that is coming in, or the rest of it after it was refused.
+struct Content {
+    from: String,
+    octets: u64,
+}
+
 struct Connection<'a> {
     host: &'a Host,
     ticket: Ticket<'a>,
@@ -39,6 +45,10 @@ struct Connection<'a> {
     session: ServerSession,
     started: Instant,
     incoming: Option<IncomingMessage>,
+    /// The content that is coming in, as the log tells it should nothing become of it.
+    content: Option<Content>,
+    /// The last refusal that has its line in the log.
+    logged_refusal: String,
     /// What the socket's read timeout is set to.
     read_timeout: Duration,
 }
@@ -58,11 +68,16 @@ pub(crate) fn serve(host: &Host, registry: &Registry, stream: &Arc<TcpStream>, p
         session: ServerSession::new(config),
         started: Instant::now(),
         incoming: None,
+        content: None,
+        logged_refusal: String::new(),
         read_timeout: Duration::ZERO,
     };
     match connection.talk(buffer) {
         Ok(()) => log::debug!("peer={peer} status=closed"),
-        Err(error) => log::debug!("peer={peer} status=lost: {error}"),
+        Err(error) => {
+            connection.log_lost_content();
+            log::debug!("peer={peer} status=lost: {error}");
+        }
     }
 }
 
@@ -92,6 +107,7 @@ impl Connection<'_> {
                 Event::Close => {
                     // A message that was not finished is dropped before the peer hears that the conversation is over.
                     self.incoming = None;
+                    self.log_close();
                     self.flush()?;
                     return self.linger(buffer);
                 }
@@ -128,42 +144,89 @@ impl Connection<'_> {
                 match arrival.map(|arrival| IncomingMessage::begin(host, &arrival, transaction)) {
                     Some(Ok(incoming)) => {
                         self.incoming = Some(incoming);
+                        self.content = Some(Content { from: transaction.reverse_path.to_string(), octets: 0 });
                         Decision::Accept
                     }
                     Some(Err(error)) => defer(peer, &error),
                     None => Decision::Refuse(replies::failure()),
                 }
             }
-            Question::EndOfContent(transaction) => match self.incoming.take() {
-                Some(incoming) => end(host, peer, transaction, incoming),
-                None => Decision::Refuse(replies::failure()),
-            },
+            Question::EndOfContent(transaction) => {
+                self.content = None;
+                match self.incoming.take() {
+                    Some(incoming) => end(host, peer, transaction, incoming),
+                    None => Decision::Refuse(replies::failure()),
+                }
+            }
         };
+        let is_greeting = matches!(question, Question::Connect);
         if let Decision::Refuse(reply) = &decision {
             log_refusal(peer, question, reply);
+            let mut octets = Vec::new();
+            reply.write_to(&mut octets);
+            self.logged_refusal = last_reply(&octets);
         }
         self.session.decide(decision, self.started.elapsed());
+        if is_greeting {
+            // A refusal becomes a greeting, with another code and no enhanced one.
+            self.logged_refusal = last_reply(self.session.output());
+        }
     }
 
     /// A message that cannot be written any further is refused at its end; until then the peer is listened to.
     fn store(&mut self, octets: &[u8]) {
+        if let Some(content) = &mut self.content {
+            content.octets += octets.len() as u64;
+        }
         let written = self.incoming.as_mut().map_or(Ok(()), |incoming| incoming.write(octets));
         if let Err(error) = written {
             log::error!("peer={} status=deferred: {error}", self.peer);
             self.incoming = None;
+            self.content = None;
             self.session.refuse_content(replies::store_error(&error));
         }
     }
 
-    /// The session refuses the content (its size, its line ends, a loop), and the peer hears why at its end.
+    /// The session refuses the content (its size, its line ends, a loop), and the peer hears why at its end: that is when
+    /// it comes into the log.
     fn drop_incoming(&mut self) {
-        if let Some(incoming) = self.incoming.take() {
-            log::info!("peer={} octets={} status=refused: the content", self.peer, incoming.octets());
+        self.incoming = None;
+        if self.session.is_between_transactions()
+            && let Some(Content { from, octets }) = self.content.take()
+        {
+            let reply = last_reply(self.session.output());
+            let (peer, from) = (self.peer, Quoted(from));
+            log::info!("peer={peer} from={from} octets={octets} status=refused reply={}", Quoted(&reply));
+            self.logged_refusal = reply;
+        }
+    }
+
+    /// A close that the peer did not ask for, unless the refusal that brought it is in the log already; and content that
+    /// is lost with the connection.
+    fn log_close(&mut self) {
+        let reply = last_reply(self.session.output());
+        let is_ours = ["421", "521", "554"].iter().any(|code| reply.starts_with(code));
+        if !is_ours || reply == self.logged_refusal {
+            return self.log_lost_content();
+        }
+        let (peer, reply) = (self.peer, Quoted(reply));
+        match self.content.take() {
+            Some(Content { from, octets }) => {
+                log::info!("peer={peer} from={} octets={octets} status=lost reply={reply}", Quoted(from));
+            }
+            None => log::info!("peer={peer} status=closed reply={reply}"),
+        }
+    }
+
+    fn log_lost_content(&mut self) {
+        if let Some(Content { from, octets }) = self.content.take() {
+            log::info!("peer={} from={} octets={octets} status=lost", self.peer, Quoted(from));
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         if !self.session.output().is_empty() {
+            log_negative_replies(self.peer, self.session.output());
             // A peer that does not read its replies has as long as one that does not speak.
             let deadline = Instant::now() + self.host.config.session.command_timeout;
             write_all_until(self.stream, self.session.output(), deadline)?;
@@ -290,6 +353,25 @@ fn log_refusal(peer: SocketAddr, question: Question<'_>, reply: &Reply) {
         }
         Question::Connect | Question::Hello(_) => log::info!("peer={peer} status=refused reply={reply}"),
     }
+}
+
+/// Every reply that is a refusal, for whoever looks for a peer's trouble.
+fn log_negative_replies(peer: SocketAddr, output: &[u8]) {
+    if log::log_enabled!(log::Level::Debug) {
+        for reply in replies_in(output).filter(|reply| reply.starts_with(['4', '5'])) {
+            log::debug!("peer={peer} reply={}", Quoted(reply));
+        }
+    }
+}
+
+/// The last line of each reply: the one with no hyphen behind its code.
+fn replies_in(output: &[u8]) -> impl Iterator<Item = String> {
+    let lines = output.split(|octet| *octet == b'\n').filter(|line| !line.is_empty() && line.get(3) != Some(&b'-'));
+    lines.map(|line| String::from_utf8_lossy(line).trim_end().to_owned())
+}
+
+fn last_reply(output: &[u8]) -> String {
+    replies_in(output).last().unwrap_or_default()
 }
 
 /// Writes all of it, however slowly it is taken, until the deadline: the socket's own timeout is for one call only, and a

@@ -53,6 +53,7 @@ fn run(options: options::Options) -> Result<(), Failure> {
         say(&format!("listening on {address}"));
     }
     server.join();
+    log::info!("stopped");
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! How a value that a peer has chosen stands in a log line: between quotes, and a quote inside is written twice.
 //!
 //! `RCPT TO:<"a status=kept"@example.org>` is logged as `to="<""a status=kept""@example.org>"`, so that no address can look
-//! like a key of the line. A backslash is no help against that here: all lines pass through an escape that writes every
-//! backslash twice ([`smtp_client::logging`]), and a quote behind two of them would end the value.
+//! like a key of the line. A backslash is no help against that here: an address may hold backslashes of its own, which all
+//! lines show as they are ([`smtp_client::logging`]), and nobody could tell ours from those.
 
 use std::fmt;
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
 use nix::sys::signal::Signal;
-use smtp_tests::processes::ServerProcess;
+use smtp_tests::processes::{ServerProcess, program};
 
 #[test]
 fn a_peer_cannot_forge_a_line() {
@@ -77,6 +77,90 @@ fn a_peer_cannot_forge_a_line() {
     let forged: Vec<_> =
         about_peers.iter().filter(|line| keys(line).iter().filter(|key| **key == "status").count() > 1).collect();
     assert!(forged.is_empty(), "{forged:#?}");
+}
+
+/// How sessions end and what is lost, each with one line: closes that the peer did not ask for, refused content, content
+/// that is lost with its connection, and the stop.
+#[test]
+fn what_ends_badly_has_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = directory.path().join("spool");
+    let mut server = ServerProcess::start(&[
+        "--spool",
+        spool.to_str().unwrap(),
+        "--domain",
+        "example.org",
+        "--max-message-size",
+        "65536",
+    ]);
+    let begin = || {
+        let mut peer = server.greeted();
+        peer.agree_all(&["MAIL FROM:<a@b.example>", "RCPT TO:<x@example.org>", "DATA"]);
+        peer
+    };
+    let mut expected = Vec::new();
+
+    let mut early = server.connect();
+    early.send([0x16, 3, 1, 0, 0, 0, 0, 0]); // TLS, which is not spoken here
+    early.rest();
+    expected.push((early.address(), "status=closed reply=\"554 5.5.".to_owned()));
+
+    let mut wrong = server.greeted();
+    let reply = (0..21).map(|_| wrong.say("NONSENSE")).last().unwrap();
+    assert!(reply.starts_with("421 "));
+    expected.push((wrong.address(), format!("status=closed reply=\"{reply}\"")));
+
+    let mut large = begin();
+    large.send("large\r\n".repeat(10_000));
+    large.send(".\r\n");
+    let reply = large.reply();
+    assert!(reply.starts_with("552 "), "{reply}");
+    expected.push((large.address(), format!("status=refused reply=\"{reply}\"")));
+    large.expect("QUIT", "221 ");
+
+    let mut looping = begin();
+    looping.send("Received: from a\r\n".repeat(101) + "\r\n.\r\n");
+    let reply = looping.reply();
+    assert!(reply.starts_with("554 "), "{reply}");
+    let octets = "Received: from a\r\n".len() * 101 + 2;
+    let line = format!("from=\"<a@b.example>\" octets={octets} status=refused reply=\"{reply}\"");
+    expected.push((looping.address(), line));
+    looping.expect("QUIT", "221 ");
+
+    let mut gone = begin();
+    gone.send("half a message\r\n");
+    expected.push((gone.address(), "from=\"<a@b.example>\" octets=16 status=lost".to_owned()));
+    gone.finish_sending();
+    gone.expect_close();
+
+    let mut quiet = server.greeted();
+    server.signal(Signal::SIGTERM);
+    let reply = quiet.reply();
+    expected.push((quiet.address(), format!("status=closed reply=\"{reply}\"")));
+    drop((early, wrong, large, looping, gone, quiet));
+
+    let (status, lines) = server.wait();
+    assert!(status.success());
+    for (peer, text) in expected {
+        let about: Vec<_> = lines.iter().filter(|line| line.contains(&format!(" peer={peer} "))).collect();
+        assert!(about.len() == 1 && about[0].contains(" INFO  ") && about[0].contains(&text), "{text}: {lines:#?}");
+    }
+    assert!(lines.last().unwrap().ends_with(" INFO  stopped"), "{lines:#?}");
+}
+
+/// At `debug` every negative reply has a line.
+#[test]
+fn negative_replies_at_debug() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(program("smtp-server"));
+    command.env("RUST_LOG", "debug").args(["--listen", "127.0.0.1:0", "--spool"]).arg(directory.path().join("spool"));
+    let server = ServerProcess::spawn(&mut command);
+    let mut peer = server.greeted();
+    peer.send("NONSENSE\r\nRCPT TO:<x@localhost>\r\nNOOP\r\n");
+    for _ in 0..2 {
+        let (reply, address) = (peer.reply(), peer.address());
+        server.wait_for_line(|line| line.ends_with(&format!(" DEBUG peer={address} reply=\"{reply}\"")));
+    }
 }
 
 /// The keys of a line, as a reader of `key=value` and `key="value"` finds them.
