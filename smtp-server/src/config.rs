@@ -17,8 +17,8 @@ pub struct Config {
     /// Conversations at a time: one thread each. 256; `cargo xtask load` prints what an idle one costs.
     pub threads: usize,
     /// Conversations at a time with one address (an IPv6 /64 counts as one), so that one peer cannot take all threads.
-    /// Half the threads; loopback is exempt.
-    pub connections_per_address: usize,
+    /// `None`: half of the threads, and at least 1. Loopback is exempt.
+    pub connections_per_address: Option<usize>,
     /// Names, sizes and timeouts of each session.
     pub session: SessionConfig,
     /// Peers whose bare LF counts as a line end.
@@ -34,10 +34,9 @@ pub struct Config {
 impl Config {
     /// The defaults for a host of this name.
     pub fn new(hostname: DomainName) -> Self {
-        let threads = 256;
         Config {
-            threads,
-            connections_per_address: threads / 2,
+            threads: 256,
+            connections_per_address: None,
             session: SessionConfig::new(Domain::Name(hostname)),
             accept_bare_lf: Vec::new(),
             evict_after: Duration::from_secs(30),

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use smtp_proto::reply::Reply;
 
 use crate::admission::{Admission, Admitted};
+use crate::config::MOST_THREADS;
 use crate::connection;
 use crate::host::Host;
 use crate::registry::Registry;
@@ -61,15 +62,18 @@ impl Drop for FreeOnDrop<'_> {
 impl Pool {
     /// Starts the threads. They end when [`Pool::close`] has been called and the last conversation is over.
     pub(crate) fn start(host: Host) -> io::Result<(Arc<Self>, Workers)> {
-        let threads = host.config.threads.max(1);
-        if threads > crate::config::MOST_THREADS {
-            let text = format!("{threads} threads are more than {}", crate::config::MOST_THREADS);
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        let threads = host.config.threads;
+        if !(1..=MOST_THREADS).contains(&threads) {
+            return Err(invalid(format!("{threads} threads are not from 1 to {MOST_THREADS}")));
+        }
+        let per_address = host.config.connections_per_address.unwrap_or((threads / 2).max(1));
+        if per_address == 0 {
+            return Err(invalid("0 connections per address let nobody in"));
         }
         let (sender, receiver) = crossbeam_channel::bounded(threads);
         let pool = Arc::new(Pool {
             registry: Registry::default(),
-            admission: Admission::new(host.config.connections_per_address),
+            admission: Admission::new(per_address),
             free_threads: AtomicUsize::new(threads),
             host,
             sender: Mutex::new(Some(sender)),
@@ -134,6 +138,10 @@ impl Pool {
             drop(free);
         }
     }
+}
+
+fn invalid(text: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text.into())
 }
 
 /// Writes a last reply without ever blocking, and closes. The reply is short and the peer's window empty, so it goes out

@@ -142,3 +142,32 @@ fn join_all(threads: &mut Vec<JoinHandle<()>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::LocalPolicy;
+    use smtp_spool::{Options, Spool};
+
+    #[test]
+    fn settings_with_which_nobody_could_talk_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let (spool, _) = Spool::open(place.path().join("spool"), Options::default()).unwrap();
+        let start = |change: fn(&mut Config)| {
+            let mut config = Config::new("localhost".parse().unwrap());
+            config.threads = 1;
+            change(&mut config);
+            let listener = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            Server::start(config, vec![listener], Arc::new(spool.clone()), Arc::new(LocalPolicy::new([])))
+        };
+        let changes: [fn(&mut Config); 3] = [
+            |config| config.threads = 0,
+            |config| config.threads = crate::config::MOST_THREADS + 1,
+            |config| config.connections_per_address = Some(0),
+        ];
+        for change in changes {
+            assert_eq!(start(change).map(|_| ()).map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));
+        }
+        drop(start(|_| ()).unwrap());
+    }
+}

@@ -98,10 +98,9 @@ fn config(options: &Options, hostname: DomainName) -> Result<Config, String> {
             return Err(format!("threads \"{threads}\": it must be from 1 to {MOST_THREADS}"));
         }
         config.threads = threads;
-        config.connections_per_address = threads.div_ceil(2);
     }
     if let Some(connections) = options.max_connections_per_ip {
-        config.connections_per_address = at_least(connections, 1, "max-connections-per-ip")?;
+        config.connections_per_address = Some(at_least(connections, 1, "max-connections-per-ip")?);
     }
     if let Some(octets) = options.max_message_size {
         config.session.message_octets = at_least(octets, LEAST_MESSAGE_OCTETS, "max-message-size")?;
