@@ -91,6 +91,8 @@ pub enum CommandError {
     ForwardPath(AddressError),
     /// A parameter is wrong.
     Parameter(ParameterError),
+    /// A BDAT that cannot be read. What stands behind it is a chunk of unknown size, and must not be read as commands.
+    Chunk,
 }
 
 impl fmt::Display for CommandError {
@@ -103,6 +105,7 @@ impl fmt::Display for CommandError {
             CommandError::ReversePath(error) => write!(f, "sender: {error}"),
             CommandError::ForwardPath(error) => write!(f, "recipient: {error}"),
             CommandError::Parameter(error) => error.fmt(f),
+            CommandError::Chunk => f.write_str("this is no chunk; the form is BDAT size [LAST]"),
         }
     }
 }
@@ -128,6 +131,11 @@ impl Argument {
 impl Command {
     /// Reads a line without its CRLF.
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
+        // Whatever is wrong with a BDAT, this is what matters.
+        Command::read(line).map_err(|error| if is_bdat(line) { CommandError::Chunk } else { error })
+    }
+
+    fn read(line: &[u8]) -> Result<Self, CommandError> {
         let line = std::str::from_utf8(line).map_err(|_| CommandError::Octets)?;
         if line.chars().any(|character| character.is_control() && character != '\t') {
             return Err(CommandError::Octets);
@@ -209,14 +217,19 @@ fn behind_path(cursor: Cursor<'_>) -> Result<(), AddressError> {
     }
 }
 
+/// Whether these octets are, or begin, a BDAT line, well formed or not.
+pub(crate) fn is_bdat(line: &[u8]) -> bool {
+    let (verb, behind) = line.split_at_checked("BDAT".len()).unwrap_or_default();
+    verb.eq_ignore_ascii_case(b"BDAT") && !behind.first().is_some_and(u8::is_ascii_alphabetic)
+}
+
 fn bdat(mut cursor: Cursor<'_>) -> Result<Command, CommandError> {
-    let usage = CommandError::Arguments("BDAT size [LAST]");
     let size = cursor.take_while(|character| character.is_ascii_digit());
-    let size = size.parse().map_err(|_| usage)?;
+    let size = size.parse().map_err(|_| CommandError::Chunk)?;
     let before = cursor.rest().len();
     cursor.skip_spaces();
     let is_last = cursor.rest().len() < before && cursor.take_keyword("LAST");
-    alone(cursor, Command::Bdat { size, is_last }, "BDAT size [LAST]")
+    if cursor.is_at_end() { Ok(Command::Bdat { size, is_last }) } else { Err(CommandError::Chunk) }
 }
 
 impl fmt::Display for Command {

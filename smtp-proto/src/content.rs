@@ -1,4 +1,5 @@
-//! The content of a message on its way through DATA: dots, line ends and the end (RFC 5321, 4.5.2 and 2.3.8).
+//! The content of a message on its way through DATA or BDAT: dots, line ends and the end (RFC 5321, 4.5.2 and 2.3.8; RFC
+//! 3030).
 //!
 //! The rules are few. A line that is a lone dot ends the content. The sender doubles the dot at the beginning of any other
 //! line, the receiver takes it away again. And **only CRLF ends a line**: servers that also took a bare LF disagreed with
@@ -6,9 +7,11 @@
 //! checked ("SMTP smuggling", CVE-2023-51764, -51765, -51766). So the decoder knows one end, CRLF dot CRLF, and content
 //! that holds a bare CR or LF is read up to that end and refused as a whole.
 
+mod chunk_decoder;
 mod decoder;
 mod encoder;
 
+pub use chunk_decoder::ChunkDecoder;
 pub use decoder::{ContentDecoder, Piece};
 pub use encoder::{BareCarriageReturn, ContentEncoder};
 

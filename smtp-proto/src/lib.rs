@@ -13,11 +13,11 @@
 //! ```
 //!
 //! Read the modules in the order in which they stand below, and you follow a message: the addresses and commands it needs,
-//! the replies it gets, its content on the way through DATA, the trace it collects, and the two machines that hold the
+//! the replies it gets, its content on the way through DATA or BDAT, the trace it collects, and the two machines that hold the
 //! conversation, [`server`] and [`client`].
 //!
-//! Not here yet, and so announced by nobody: STARTTLS, AUTH, CHUNKING, DSN. Their commands and parameters are read and
-//! printed already; the server's side answers 502 and 555.
+//! Not here yet, and so announced by nobody: STARTTLS, AUTH, DSN. Their commands and parameters are read and printed
+//! already; the server's side answers 502 and 555.
 //!
 //! # Two machines in a room
 //!

@@ -8,7 +8,21 @@ use crate::limits;
 #[derive(Debug)]
 pub struct LineReader {
     line_ends: LineEnds,
-    skipped_octets: Option<usize>,
+    skipped: Option<Skipped>,
+}
+
+/// The part of a line that is gone already.
+#[derive(Clone, Copy, Debug)]
+struct Skipped {
+    octets: usize,
+    start: Start,
+}
+
+/// The first octets of a line that is too long: enough to see which command it would have been.
+pub type Start = [u8; 5];
+
+fn start(line: &[u8]) -> Start {
+    line.first_chunk().copied().unwrap_or_default()
 }
 
 /// What stands next in the input.
@@ -18,8 +32,8 @@ pub enum Line<'a> {
     Complete(&'a [u8]),
     /// No complete line yet.
     NeedInput,
-    /// A line beyond the limit has come to its end.
-    TooLong,
+    /// A line beyond the limit has come to its end. This is how it began.
+    TooLong(Start),
     /// A line went on and on: [`limits::SKIPPED_LINE_OCTETS`] and no end.
     Endless,
     /// The input ends in an LF without CR: this peer waits for an answer that would never come.
@@ -29,31 +43,35 @@ pub enum Line<'a> {
 impl LineReader {
     /// A reader at the beginning of a line.
     pub fn new(line_ends: LineEnds) -> Self {
-        LineReader { line_ends, skipped_octets: None }
+        LineReader { line_ends, skipped: None }
     }
 
     /// Whether the next octet begins a line, and does not go on with one that is being skipped.
     pub fn is_at_line_start(&self) -> bool {
-        self.skipped_octets.is_none()
+        self.skipped.is_none()
     }
 
     /// Reads one line. Returns the octets of `input` that are used up, and what they were.
     pub fn read<'a>(&mut self, input: &'a [u8]) -> (usize, Line<'a>) {
         if let Some((line, used)) = self.find_line(input) {
-            let is_too_long = self.skipped_octets.take().is_some() || used > limits::COMMAND_LINE_OCTETS;
-            return (used, if is_too_long { Line::TooLong } else { Line::Complete(line) });
+            return match self.skipped.take() {
+                Some(skipped) => (used, Line::TooLong(skipped.start)),
+                None if used > limits::COMMAND_LINE_OCTETS => (used, Line::TooLong(start(line))),
+                None => (used, Line::Complete(line)),
+            };
         }
         if input.ends_with(b"\n") {
             return (input.len(), Line::BareLineFeed);
         }
-        if self.skipped_octets.is_none() && input.len() < limits::COMMAND_LINE_OCTETS {
+        if self.skipped.is_none() && input.len() < limits::COMMAND_LINE_OCTETS {
             return (0, Line::NeedInput);
         }
         // A CR at the end stays, since the LF that makes it a line end may be on its way.
         let used = input.len() - usize::from(input.ends_with(b"\r"));
-        let skipped = self.skipped_octets.unwrap_or(0) + used;
-        self.skipped_octets = Some(skipped);
-        (used, if skipped > limits::SKIPPED_LINE_OCTETS { Line::Endless } else { Line::NeedInput })
+        let mut skipped = self.skipped.unwrap_or_else(|| Skipped { octets: 0, start: start(input) });
+        skipped.octets += used;
+        self.skipped = Some(skipped);
+        (used, if skipped.octets > limits::SKIPPED_LINE_OCTETS { Line::Endless } else { Line::NeedInput })
     }
 
     fn find_line<'a>(&self, input: &'a [u8]) -> Option<(&'a [u8], usize)> {
@@ -102,14 +120,14 @@ mod tests {
         let line = |octets: usize| [vec![b'a'; octets - 2], b"\r\n".to_vec()].concat();
         let limit = limits::COMMAND_LINE_OCTETS;
         assert!(matches!(read(&line(limit)), (_, Line::Complete(_))));
-        assert_eq!(read(&line(limit + 1)), (limit + 1, Line::TooLong));
+        assert_eq!(read(&line(limit + 1)), (limit + 1, Line::TooLong(*b"aaaaa")));
         // In a buffer that cannot hold it: skipped in pieces, answered once, at its end.
         let mut reader = LineReader::new(LineEnds::Strict);
         let long = line(100 * limit);
         for piece in long[..99 * limit].chunks(limit) {
             assert_eq!(reader.read(piece), (limit, Line::NeedInput));
         }
-        assert_eq!(reader.read(&long[99 * limit..]), (limit, Line::TooLong));
+        assert_eq!(reader.read(&long[99 * limit..]), (limit, Line::TooLong(*b"aaaaa")));
         assert_eq!(reader.read(b"NOOP\r\n"), (6, Line::Complete(b"NOOP")));
     }
 
@@ -130,6 +148,6 @@ mod tests {
         let mut reader = LineReader::new(LineEnds::Strict);
         let start = [vec![b'a'; limits::COMMAND_LINE_OCTETS], b"\r".to_vec()].concat();
         assert_eq!(reader.read(&start), (start.len() - 1, Line::NeedInput));
-        assert_eq!(reader.read(b"\r\n"), (2, Line::TooLong));
+        assert_eq!(reader.read(b"\r\n"), (2, Line::TooLong(*b"aaaaa")));
     }
 }

@@ -1,8 +1,8 @@
 //! The server's side of a conversation, as a machine without a socket (RFC 5321, 3 and 4).
 //!
 //! Two rules. *Every transition is decided here* (in `state`), and *a refused command leaves the state as it was*: the
-//! client may try something else (RFC 5321, 4.1.4). One exception: the end of the content always ends the transaction,
-//! whatever the answer (RFC 5321, 4.1.1.4).
+//! client may try something else (RFC 5321, 4.1.4). Two exceptions: the end of the content always ends the transaction,
+//! whatever the answer (RFC 5321, 4.1.1.4), and a refused chunk of a message ends it too (RFC 3030, 2).
 //!
 //! ```text
 //!              Connect?             Hello?             Mail?              Rcpt?
@@ -14,6 +14,20 @@
 //!    QUIT is all there is) |                  |  EndOfContent?    v
 //!                          |                  `---------------- Content
 //!                        Start                   250 or refusal
+//! ```
+//!
+//! Content may also come in chunks, by BDAT (RFC 3030). Then commands stand between its parts, and a chunk is read to its
+//! last octet in whatever state, since what it holds must never be taken for commands:
+//!
+//! ```text
+//!              Content?           its octets        BDAT
+//!        Mail ---------> Chunk ---------------> Chunks ----> Chunk ...     LAST: EndOfContent?, then Ready
+//!                          |                       |
+//!                          | refused               | RSET, EHLO
+//!                          v                       v
+//!   any state ------->  Discard ---> Spoilt ---> Ready      a refused LAST leads to Ready at once; outside of a
+//!              BDAT      its octets,     RSET, EHLO         message the state stays as it was
+//!                        then the reply
 //! ```
 //!
 //! Each `?` is a [`Question`]: the machine checks first whether a command may come now and is well formed, then the driver
@@ -28,10 +42,12 @@
 //! ```
 //!
 //! Not here: sockets, clocks (`now` is time since the connection came in, as a number), and who may send what to whom.
-//! STARTTLS, AUTH and BDAT are read and answered 502: nothing is announced that is not honoured. They will find their
-//! places as states beside `Greeted` and `Content`.
+//! STARTTLS and AUTH are read and answered 502: nothing is announced that is not honoured. They will find their places as
+//! states beside `Greeted`.
 
+mod chunks;
 mod content;
+mod pace;
 mod replies;
 mod state;
 
@@ -39,7 +55,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::address::Domain;
-use crate::command::HelloName;
+use crate::command::{self, HelloName};
 use crate::content::LineEnds;
 use crate::extension::{Extension, Extensions};
 use crate::limits;
@@ -97,9 +113,9 @@ pub enum Event<'a> {
     NeedInput,
     /// Ask [`ServerSession::question`] and call [`ServerSession::decide`].
     Question,
-    /// Octets of the message, dots removed, lines ending in CRLF.
+    /// Octets of the message, dots removed, lines ending in CRLF (but a last line that came in a chunk, perhaps).
     Content(&'a [u8]),
-    /// The content that was handed out is refused: drop it.
+    /// The content that was handed out, if any was, is refused or taken back: drop it.
     Dropped,
     /// Write [`ServerSession::output`] and close the connection.
     Close,
@@ -201,7 +217,15 @@ impl ServerSession {
                 State::Asked(_) => (0, Some(Event::Question)),
                 State::Closed => (rest.len(), Some(Event::Close)),
                 State::Content(_) => self.handle_content(rest, now),
-                State::Refused | State::Greeted | State::Ready(_) | State::Mail(..) => self.handle_line(rest, now),
+                State::Chunk(_) => self.handle_chunk(rest, now),
+                State::Discard(_) => self.handle_discard(rest, now),
+                State::Dropping(_) => (0, Some(self.drop_message())),
+                State::Refused
+                | State::Greeted
+                | State::Ready(_)
+                | State::Mail(..)
+                | State::Chunks(_)
+                | State::Spoilt(..) => self.handle_line(rest, now),
             };
             used += step;
             if let Some(event) = event {
@@ -220,12 +244,13 @@ impl ServerSession {
         let (used, line) = self.lines.read(input);
         match line {
             Line::NeedInput => return (used, Some(Event::NeedInput)),
-            Line::Complete(line) => self.handle_command(line, used < input.len()),
-            Line::TooLong => self.error(replies::line_too_long()),
+            Line::Complete(line) => self.handle_command(line, used < input.len(), now),
+            Line::TooLong(start) if command::is_bdat(&start) => self.close_with(replies::unreadable_chunk()),
+            Line::TooLong(_) => self.error(replies::line_too_long()),
             Line::Endless => self.close_with(replies::endless_line()),
             Line::BareLineFeed => self.close_with(replies::bare_line_feed()),
         }
-        self.expect_command(now);
+        self.expect_input(now);
         (used, None)
     }
 
@@ -243,17 +268,16 @@ impl ServerSession {
             State::Asked(asked) => self.answer(asked, decision, now),
             state => return self.state = state,
         }
-        match self.state {
-            State::Content(_) => self.deadline = now.saturating_add(self.config.content_timeout),
-            _ => self.expect_command(now),
-        }
+        self.expect_input(now);
     }
 
     /// The content cannot be stored any more (the disk is full, say): what still comes is read and forgotten, and at its
     /// end the client hears this reply.
     pub fn refuse_content(&mut self, reply: Reply) {
-        if let State::Content(content) = &mut self.state {
-            content.refuse(reply);
+        match &mut self.state {
+            State::Content(content) => content.refuse(reply),
+            State::Chunk(_) => self.refuse_chunk(replies::refusal(reply)),
+            _ => {}
         }
     }
 
@@ -286,7 +310,7 @@ impl ServerSession {
 
     /// Whether the client is in no transaction, so that ending the session now loses no work.
     pub fn is_between_transactions(&self) -> bool {
-        matches!(self.state, State::Refused | State::Greeted | State::Ready(_) | State::Closed)
+        matches!(self.state, State::Refused | State::Greeted | State::Ready(_) | State::Spoilt(..) | State::Closed)
     }
 
     /// How the client named itself, if it did.
@@ -312,13 +336,23 @@ impl ServerSession {
             Extension::EightBitMime,
             Extension::SmtpUtf8,
             Extension::EnhancedStatusCodes,
+            Extension::Chunking,
             Extension::Help,
         ])
     }
 
-    /// From now on the client has its time for the next command.
-    fn expect_command(&mut self, now: Duration) {
-        self.deadline = now.saturating_add(self.config.command_timeout);
+    /// From now on the client has its time for what must come next.
+    fn expect_input(&mut self, now: Duration) {
+        let config = &self.config;
+        let command = now.saturating_add(config.command_timeout);
+        self.deadline = match &self.state {
+            State::Content(content) => content.pace.deadline(config, now),
+            State::Chunk(chunk) => chunk.message.pace.deadline(config, now),
+            State::Discard(discard) => discard.pace.deadline(config, now),
+            // Commands between the chunks must not be a way to dribble.
+            State::Chunks(message) => command.min(message.pace.deadline(config, now)),
+            _ => command,
+        };
     }
 
     fn reply(&mut self, reply: &Reply) {

@@ -82,7 +82,7 @@ fn only_registered_keywords_are_announced() {
         ("AUTH PLAIN", "AUTH"),
         ("BDAT 0 LAST", "CHUNKING"),
     ] {
-        let is_understood = !answer(command).starts_with("50");
+        let is_understood = !answer(command).starts_with("502");
         assert_eq!(is_understood, keywords.contains(&keyword), "{command}");
     }
 }

@@ -77,7 +77,7 @@ fn lines(line_ends: LineEnds, wire: &[u8], piece: usize) -> Vec<String> {
             Line::Complete(line) => found.push(format!("<{}>", line.escape_ascii())),
             Line::BareLineFeed => found.push("bare".to_owned()),
             Line::NeedInput => {}
-            Line::TooLong | Line::Endless => panic!("{line:?}"),
+            Line::TooLong(_) | Line::Endless => panic!("{line:?}"),
         }
         (used, line == Line::BareLineFeed)
     });

@@ -1,4 +1,5 @@
-//! The sender's side: every line ends in CRLF, every leading dot is doubled, a lone dot ends it all.
+//! The sender's side: every line ends in CRLF; every leading dot is doubled and a lone dot ends it all, unless the length
+//! says where the end is.
 
 use std::fmt;
 
@@ -6,6 +7,15 @@ use std::fmt;
 #[derive(Clone, Debug)]
 pub struct ContentEncoder {
     position: Position,
+    framing: Framing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// DATA: a lone dot is the end.
+    Dots,
+    /// BDAT: the octets are counted.
+    Counted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +44,17 @@ impl std::error::Error for BareCarriageReturn {}
 
 impl Default for ContentEncoder {
     fn default() -> Self {
-        ContentEncoder { position: Position::LineStart }
+        ContentEncoder { position: Position::LineStart, framing: Framing::Dots }
     }
 }
 
 impl ContentEncoder {
+    /// For content that goes out with BDAT: dots stay as they are, and none is added. RFC 3030, 2: text "MUST be sent in
+    /// the canonical MIME format with lines delimited with a `<CR><LF>`".
+    pub fn for_chunk() -> Self {
+        ContentEncoder { position: Position::LineStart, framing: Framing::Counted }
+    }
+
     /// Encodes the next piece of the content. A bare LF, the line end of files on Unix, becomes CRLF. After an error there
     /// are only errors.
     pub fn encode(&mut self, mut input: &[u8], output: &mut Vec<u8>) -> Result<(), BareCarriageReturn> {
@@ -51,7 +67,7 @@ impl ContentEncoder {
                     continue;
                 }
                 (Position::TextCr | Position::Broken, _) => return self.break_off(),
-                (Position::LineStart, b'.') => output.push(b'.'),
+                (Position::LineStart, b'.') if self.framing == Framing::Dots => output.push(b'.'),
                 _ => {}
             }
             let Some(hit) = memchr::memchr2(b'\r', b'\n', input) else {
@@ -82,13 +98,16 @@ impl ContentEncoder {
         Err(BareCarriageReturn)
     }
 
-    /// Ends the content with the lone dot. A last line without its CRLF gets it; no other line end is added
+    /// Ends the content, with the lone dot where that is the end. A last line without its CRLF gets it; no other line end is added
     /// (RFC 5321, 4.1.1.4).
     pub fn finish(self, output: &mut Vec<u8>) -> Result<(), BareCarriageReturn> {
         match self.position {
-            Position::LineStart => output.extend_from_slice(b".\r\n"),
-            Position::Text => output.extend_from_slice(b"\r\n.\r\n"),
+            Position::LineStart => {}
+            Position::Text => output.extend_from_slice(b"\r\n"),
             Position::TextCr | Position::Broken => return Err(BareCarriageReturn),
+        }
+        if self.framing == Framing::Dots {
+            output.extend_from_slice(b".\r\n");
         }
         Ok(())
     }

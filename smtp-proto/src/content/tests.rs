@@ -325,3 +325,61 @@ proptest! {
         prop_assert_eq!(wire.ends_with(b".\r\n") && decode(&wire).used == Some(wire.len()), result.is_ok());
     }
 }
+
+/// What a [`ChunkDecoder`] makes of chunks, and whether it is content: no bare line end, none left open.
+fn of_chunks<'a>(line_ends: LineEnds, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, bool) {
+    let mut decoder = ChunkDecoder::new(line_ends);
+    let mut content = Vec::new();
+    for mut rest in chunks {
+        while !rest.is_empty() {
+            let (used, octets) = decoder.decode(rest);
+            assert!(used > 0, "it goes on");
+            content.extend_from_slice(octets);
+            rest = &rest[used..];
+        }
+    }
+    (content, !decoder.has_bare_line_end() && !decoder.is_inside_line_end())
+}
+
+/// RFC 3030: dots are dots. Row N016: line ends are CRLF, in chunks too.
+#[test]
+fn chunks() {
+    for (content, is_sound) in [
+        ("", true),
+        (".\r\n..\r\n.\r\n", true),
+        ("no line end", true),
+        ("a\r\n\r\nb\r\n", true),
+        ("a\nb", false),
+        ("\n", false),
+        ("a\rb", false),
+        ("a\r\r\n", false),
+        ("a\r", false),
+    ] {
+        for size in 1..=content.len().max(1) {
+            let (found, is_found_sound) = of_chunks(LineEnds::Strict, content.as_bytes().chunks(size));
+            assert_eq!(is_found_sound, is_sound, "{content:?} in pieces of {size}");
+            assert!(!is_sound || found == content.as_bytes());
+        }
+    }
+    for size in 1..=9 {
+        let (found, is_sound) = of_chunks(LineEnds::AcceptBareLineFeed, b"a\n\n.\r\nb\n".chunks(size));
+        assert_eq!((found, is_sound), (b"a\r\n\r\n.\r\nb\r\n".to_vec(), true));
+    }
+}
+
+/// Row X043: the line ends of DATA, and nothing else of it.
+#[test]
+fn content_for_a_chunk() {
+    for (content, wire) in [("", ""), (".", ".\r\n"), (".\n..\r\n", ".\r\n..\r\n"), ("a\n\nb", "a\r\n\r\nb\r\n")] {
+        for size in 1..=content.len().max(1) {
+            let mut encoder = ContentEncoder::for_chunk();
+            let mut output = Vec::new();
+            for piece in content.as_bytes().chunks(size) {
+                encoder.encode(piece, &mut output).unwrap();
+            }
+            encoder.finish(&mut output).unwrap();
+            assert_eq!(output, wire.as_bytes());
+        }
+    }
+    assert_eq!(ContentEncoder::for_chunk().encode(b"a\rb", &mut Vec::new()), Err(BareCarriageReturn));
+}

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::pace::Pace;
 use super::state::{Asked, Client, State};
 use super::{Config, Event, ServerSession, replies};
 use crate::content::{ContentDecoder, Piece};
@@ -20,8 +21,7 @@ pub(super) struct Content {
     decoder: ContentDecoder,
     hops: HopCounter,
     octets: u64,
-    wire_octets: u64,
-    started: Duration,
+    pub(super) pace: Pace,
     refusal: Option<Reply>,
 }
 
@@ -33,8 +33,7 @@ impl Content {
             decoder: ContentDecoder::new(config.line_ends),
             hops: HopCounter::default(),
             octets: 0,
-            wire_octets: 0,
-            started: now,
+            pace: Pace::new(now),
             refusal: None,
         }
     }
@@ -42,13 +41,6 @@ impl Content {
     /// The first reason is the one that the client hears.
     pub(super) fn refuse(&mut self, reply: Reply) {
         self.refusal.get_or_insert(replies::refusal(reply));
-    }
-
-    /// The content may neither stand still nor dribble.
-    fn deadline(&self, config: &Config, now: Duration) -> Duration {
-        let rate = config.content_octets_per_second.max(1);
-        let by_rate = self.started.saturating_add(Duration::from_secs(self.wire_octets / rate));
-        by_rate.min(now).saturating_add(config.content_timeout)
     }
 }
 
@@ -59,20 +51,20 @@ impl ServerSession {
             return (0, None);
         };
         let (used, piece) = content.decoder.decode(input);
-        content.wire_octets = content.wire_octets.saturating_add(used as u64);
+        content.pace.count(used);
         if used > 0 {
-            self.deadline = content.deadline(&self.config, now);
+            self.deadline = content.pace.deadline(&self.config, now);
         }
-        // What is refused already may go on for twice the limit, and no longer.
-        if content.wire_octets > self.config.message_octets.saturating_mul(3) {
+        if content.pace.is_endless(&self.config) {
             self.close_with(replies::endless_content());
             return (used, Some(Event::Close));
         }
         let event = match piece {
             Piece::NeedInput => Some(Event::NeedInput),
             Piece::End => {
-                self.expect_command(now);
-                Some(self.end_content())
+                let event = self.end_content();
+                self.expect_input(now);
+                Some(event)
             }
             Piece::Stalled => {
                 self.close_with(replies::bare_line_feed());

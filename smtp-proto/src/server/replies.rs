@@ -101,6 +101,7 @@ pub(super) fn command_error(error: CommandError) -> Reply {
         CommandError::Octets => reply::<501>(5, 2, text),
         CommandError::UnknownVerb => reply::<500>(5, 1, text),
         CommandError::ForeignProtocol => foreign_protocol(),
+        CommandError::Chunk => unreadable_chunk(),
         CommandError::Arguments(usage) if usage.starts_with("EHLO") || usage.starts_with("HELO") => bare::<501>(text),
         CommandError::Arguments(_) => reply::<501>(5, 4, text),
         // RFC 5321, 4.5.3.1.10: a path that is too long is 501.
@@ -152,7 +153,11 @@ pub(super) fn cannot_verify() -> Reply {
 }
 
 pub(super) fn help() -> Reply {
-    reply::<214>(0, 0, "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nThey are explained in RFC 5321")
+    reply::<214>(
+        0,
+        0,
+        "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nThey are explained in RFC 5321 and RFC 3030",
+    )
 }
 
 // ---- The transaction -----------------------------------------------------------------------------------------------
@@ -205,6 +210,26 @@ pub(super) fn start_content() -> Reply {
 
 pub(super) fn accepted(text: Option<Cow<'static, str>>) -> Reply {
     reply::<250>(0, 0, text.unwrap_or(Cow::Borrowed("Accepted")))
+}
+
+/// RFC 3030, 4.1: with the number of octets.
+pub(super) fn chunk_ok(octets: u64) -> Reply {
+    reply::<250>(0, 0, format!("{octets} octets are here"))
+}
+
+/// Row X042: DATA, or a recipient, after the first chunk.
+pub(super) fn chunks_under_way() -> Reply {
+    reply::<503>(5, 1, "The message is coming in chunks; send BDAT, or RSET to drop it")
+}
+
+/// RFC 3030, 2: "A RSET command MUST be issued to clear the transaction before additional commands may be sent."
+pub(super) fn reset_first() -> Reply {
+    reply::<503>(5, 1, "A chunk was refused and the message is dropped; send RSET first")
+}
+
+pub(super) fn unreadable_chunk() -> Reply {
+    // RFC 7504, 3: 521 is final, and the connection ends with it.
+    reply::<521>(5, 4, "The form is BDAT size [LAST]; without a size nobody knows where the chunk ends")
 }
 
 pub(super) fn bare_line_end_in_content() -> Reply {

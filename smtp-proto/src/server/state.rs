@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::chunks::{Announced, Chunk, ChunkedMessage, Discard};
 use super::content::Content;
+use super::pace::Pace;
 use super::{Decision, Question, ServerSession, replies};
 use crate::address::{AddressError, ForwardPath, Mailbox, ReversePath};
 use crate::command::{Command, CommandError, HelloName};
@@ -24,8 +26,19 @@ pub(super) enum State {
     Ready(Client),
     /// A transaction is open, with recipients or still without.
     Mail(Client, Transaction),
-    /// Content is coming in.
+    /// Content is coming in, up to a line that holds a dot alone.
     Content(Box<Content>),
+    /// A chunk of a message is coming in.
+    Chunk(Box<Chunk>),
+    /// A part of a message is here, and the next chunk is awaited.
+    Chunks(Box<ChunkedMessage>),
+    /// A refused chunk is coming in, to be forgotten and answered.
+    Discard(Box<Discard>),
+    /// A chunk of a message was refused, so the message is lost, and only RSET or EHLO lead on (RFC 3030, 2). So many
+    /// octets of it have come.
+    Spoilt(Client, u64),
+    /// The client gave up a message of which a part is here; the driver must hear of it.
+    Dropping(Client),
     /// All is said.
     Closed,
 }
@@ -38,6 +51,7 @@ pub(super) enum Asked {
     Mail(Client, Transaction),
     Rcpt(Client, Transaction, Recipient),
     Content(Client, Transaction),
+    FirstChunk(Client, Transaction, Announced),
     EndOfContent(Client, Transaction),
 }
 
@@ -56,7 +70,7 @@ impl Asked {
             Asked::Hello { hello, .. } => Question::Hello(&hello.hello),
             Asked::Mail(_, transaction) => Question::Mail(transaction),
             Asked::Rcpt(_, transaction, recipient) => Question::Rcpt(transaction, recipient),
-            Asked::Content(_, transaction) => Question::Content(transaction),
+            Asked::Content(_, transaction) | Asked::FirstChunk(_, transaction, _) => Question::Content(transaction),
             Asked::EndOfContent(_, transaction) => Question::EndOfContent(transaction),
         }
     }
@@ -66,11 +80,15 @@ impl State {
     pub(super) fn client(&self) -> Option<&Client> {
         match self {
             State::Ready(client) | State::Mail(client, _) => Some(client),
+            State::Spoilt(client, _) | State::Dropping(client) => Some(client),
             State::Asked(Asked::Mail(client, _) | Asked::Rcpt(client, ..)) => Some(client),
-            State::Asked(Asked::Content(client, _) | Asked::EndOfContent(client, _)) => Some(client),
+            State::Asked(Asked::Content(client, _) | Asked::FirstChunk(client, ..)) => Some(client),
+            State::Asked(Asked::EndOfContent(client, _)) => Some(client),
             State::Content(content) => Some(&content.client),
+            State::Chunk(chunk) => Some(&chunk.message.client),
+            State::Chunks(message) => Some(&message.client),
             State::Asked(Asked::Connect | Asked::Hello { .. }) => None,
-            State::Refused | State::Greeted | State::Closed => None,
+            State::Refused | State::Greeted | State::Discard(_) | State::Closed => None,
         }
     }
 
@@ -78,8 +96,11 @@ impl State {
         match self {
             State::Mail(_, transaction) => Some(transaction),
             State::Asked(Asked::Mail(_, transaction) | Asked::Rcpt(_, transaction, _)) => Some(transaction),
-            State::Asked(Asked::Content(_, transaction) | Asked::EndOfContent(_, transaction)) => Some(transaction),
+            State::Asked(Asked::Content(_, transaction) | Asked::FirstChunk(_, transaction, _)) => Some(transaction),
+            State::Asked(Asked::EndOfContent(_, transaction)) => Some(transaction),
             State::Content(content) => Some(&content.transaction),
+            State::Chunk(chunk) => Some(&chunk.message.transaction),
+            State::Chunks(message) => Some(&message.transaction),
             _ => None,
         }
     }
@@ -87,9 +108,11 @@ impl State {
 
 impl ServerSession {
     /// Takes one command line. `has_more` says whether octets stand behind it already.
-    pub(super) fn handle_command(&mut self, line: &[u8], has_more: bool) {
+    pub(super) fn handle_command(&mut self, line: &[u8], has_more: bool, now: Duration) {
         let command = match Command::parse(line) {
             Ok(command) => command,
+            // Where the chunk ends and the next command begins cannot be known any more.
+            Err(CommandError::Chunk) => return self.close_with(replies::unreadable_chunk()),
             Err(CommandError::ForeignProtocol) => return self.close_with(replies::foreign_protocol()),
             Err(_) if matches!(self.state, State::Refused) => return self.error(replies::refused_session()),
             Err(error) => return self.error(replies::command_error(error)),
@@ -100,6 +123,7 @@ impl ServerSession {
         }
         match (std::mem::replace(&mut self.state, State::Closed), command) {
             (_, Command::Quit) => self.close_with(replies::goodbye()),
+            (state, Command::Bdat { size, is_last }) => self.handle_bdat(state, Announced { size, is_last }, now),
             (State::Refused, _) => self.stay(State::Refused, replies::refused_session()),
 
             (state, Command::Ehlo(hello)) => self.ask_hello(Client { hello, is_extended: true }, state),
@@ -109,7 +133,14 @@ impl ServerSession {
                 self.handle_mail(client, reverse_path, parameters);
             }
             (State::Greeted, Command::Mail { .. }) => self.stay(State::Greeted, replies::hello_first()),
+            (state @ State::Spoilt(..), Command::Mail { .. } | Command::Rcpt { .. } | Command::Data) => {
+                self.stay(state, replies::reset_first());
+            }
             (state, Command::Mail { .. }) => self.stay(state, replies::nested_mail()),
+            // RFC 3030, 2: "DATA and BDAT commands cannot be used in the same transaction."
+            (state @ State::Chunks(_), Command::Rcpt { .. } | Command::Data) => {
+                self.stay(state, replies::chunks_under_way());
+            }
 
             (State::Mail(client, transaction), Command::Rcpt { forward_path, parameters }) => {
                 self.handle_rcpt(client, transaction, forward_path, parameters);
@@ -126,12 +157,15 @@ impl ServerSession {
             }
             (state, Command::Data) => self.stay(state, replies::mail_first()),
 
-            (State::Mail(client, _), Command::Rset) => self.idle(State::Ready(client), replies::reset()),
+            (State::Mail(client, _) | State::Spoilt(client, _), Command::Rset) => {
+                self.idle(State::Ready(client), replies::reset());
+            }
+            (State::Chunks(message), Command::Rset) => self.idle(State::Dropping(message.client), replies::reset()),
             (state, Command::Rset) => self.idle(state, replies::reset()),
             (state, Command::Noop(_)) => self.idle(state, replies::noop()),
             (state, Command::Vrfy(_)) => self.idle(state, replies::cannot_verify()),
             (state, Command::Help(_)) => self.idle(state, replies::help()),
-            (state, Command::StartTls | Command::Auth(_) | Command::Bdat { .. } | Command::Unoffered) => {
+            (state, Command::StartTls | Command::Auth(_) | Command::Unoffered) => {
                 self.stay(state, replies::not_offered());
             }
         }
@@ -144,7 +178,7 @@ impl ServerSession {
     }
 
     /// Answers a command that is right and moves no mail, and goes to `state`.
-    fn idle(&mut self, state: State, reply: Reply) {
+    pub(super) fn idle(&mut self, state: State, reply: Reply) {
         self.state = state;
         self.fruitless(reply);
     }
@@ -205,17 +239,43 @@ impl ServerSession {
         self.state = State::Asked(Asked::Rcpt(client, transaction, recipient));
     }
 
+    /// Decides what becomes of a chunk before its first octet.
+    fn handle_bdat(&mut self, state: State, announced: Announced, now: Duration) {
+        let limit_octets = self.config.message_octets;
+        self.state = match state {
+            State::Mail(client, transaction) if transaction.recipients.is_empty() => {
+                Discard::of_message(client, announced, replies::no_recipients(), Pace::new(now)).into()
+            }
+            State::Mail(client, _) if announced.size > limit_octets => {
+                Discard::of_message(client, announced, replies::message_too_big(limit_octets), Pace::new(now)).into()
+            }
+            State::Mail(client, transaction) => State::Asked(Asked::FirstChunk(client, transaction, announced)),
+            State::Chunks(message) if message.octets_with(announced) > limit_octets => {
+                let reply = replies::message_too_big(limit_octets);
+                Discard::of_message(message.client, announced, reply, message.pace).into()
+            }
+            State::Chunks(message) => Chunk::new(*message, announced).into(),
+            State::Spoilt(client, wire_octets) => {
+                Discard::behind_refused(client, announced, Pace::behind(wire_octets, now)).into()
+            }
+            State::Refused => Discard::out_of_place(state, announced, replies::refused_session(), now).into(),
+            State::Greeted => Discard::out_of_place(state, announced, replies::hello_first(), now).into(),
+            state => Discard::out_of_place(state, announced, replies::mail_first(), now).into(),
+        };
+    }
+
     /// Goes on from an open question with its answer.
     pub(super) fn answer(&mut self, asked: Asked, decision: Decision, now: Duration) {
         match decision {
-            Decision::Refuse(reply) => self.refuse(asked, replies::refusal(reply)),
+            Decision::Refuse(reply) => self.refuse(asked, replies::refusal(reply), now),
             Decision::Accept => self.accept(asked, None, now),
             Decision::AcceptAs(text) => self.accept(asked, Some(text), now),
         }
     }
 
-    /// A refusal leads back to the state before the command; only the end of the content ends the transaction.
-    fn refuse(&mut self, asked: Asked, reply: Reply) {
+    /// A refusal leads back to the state before the command; only the end of the content, or a chunk of it, ends the
+    /// transaction.
+    fn refuse(&mut self, asked: Asked, reply: Reply, now: Duration) {
         let before = match asked {
             Asked::Connect => {
                 self.state = State::Refused;
@@ -225,6 +285,9 @@ impl ServerSession {
             Asked::Mail(client, _) | Asked::EndOfContent(client, _) => State::Ready(client),
             Asked::Rcpt(client, transaction, _) | Asked::Content(client, transaction) => {
                 State::Mail(client, transaction)
+            }
+            Asked::FirstChunk(client, _, announced) => {
+                return self.state = Discard::of_message(client, announced, reply, Pace::new(now)).into();
             }
         };
         self.idle(before, reply);
@@ -236,12 +299,16 @@ impl ServerSession {
                 self.state = State::Greeted;
                 self.reply(&replies::greeting(&self.config.hostname));
             }
-            Asked::Hello { hello, .. } => {
+            Asked::Hello { hello, before } => {
                 let reply = match hello.is_extended {
                     true => replies::ehlo(&self.config.hostname, &ServerSession::extensions(&self.config)),
                     false => replies::helo(&self.config.hostname),
                 };
-                self.idle(State::Ready(hello), reply);
+                let next = match *before {
+                    State::Chunks(_) => State::Dropping(hello),
+                    _ => State::Ready(hello),
+                };
+                self.idle(next, reply);
             }
             Asked::Mail(client, transaction) => {
                 self.state = State::Mail(client, transaction);
@@ -258,6 +325,10 @@ impl ServerSession {
             Asked::Content(client, transaction) => {
                 self.state = State::Content(Box::new(Content::new(client, transaction, &self.config, now)));
                 self.reply(&replies::start_content());
+            }
+            Asked::FirstChunk(client, transaction, announced) => {
+                let message = ChunkedMessage::new(client, transaction, &self.config, now);
+                self.state = Chunk::new(message, announced).into();
             }
             Asked::EndOfContent(client, _) => {
                 self.errors = 0;

@@ -1,7 +1,8 @@
 //! The server's side, driven by hand. Each file is one question: `table` which command may come when, `transaction` what a
-//! conversation makes of it, `content` where a message ends, `limits` how much of everything, `closing` how it ends,
+//! conversation makes of it, `content` where a message ends, `chunks` the same for BDAT, `limits` how much of everything, `closing` how it ends,
 //! `replies` what is said, `random` whether anything at all gets it off balance.
 
+mod chunks;
 mod closing;
 mod content;
 mod limits;
