@@ -80,6 +80,9 @@ pub(crate) struct Send {
     /// step has its time, as RFC 5321, 4.5.3.2 asks)
     #[argh(option, arg_name = "seconds", from_str_fn(timeout))]
     pub(crate) timeout: Option<Duration>,
+    /// send with BDAT instead of DATA where the server offers CHUNKING (RFC 3030)
+    #[argh(switch)]
+    pub(crate) chunking: bool,
     /// show the conversation on standard error
     #[argh(switch)]
     pub(crate) transcript: bool,

@@ -42,6 +42,8 @@ pub struct Options {
     pub hello_name: Option<Domain>,
     /// Whether commands may go out in groups.
     pub pipelining: bool,
+    /// Whether content goes out with BDAT where the server offers CHUNKING (RFC 3030).
+    pub chunking: bool,
     /// How long each address of the server may take to accept the connection.
     pub connect_timeout: Duration,
     /// How long each reply may take.
@@ -57,6 +59,7 @@ impl Default for Options {
         Options {
             hello_name: None,
             pipelining: true,
+            chunking: false,
             connect_timeout: Duration::from_secs(30),
             timeouts: Timeouts::default(),
             give_up_at: None,
@@ -76,6 +79,8 @@ pub struct Connection {
     give_up_at: Option<Instant>,
     input: Vec<u8>,
     ending: Option<Ending>,
+    /// What the octets are that wait to be written.
+    kind: Kind,
     /// Something could not be written to its end, so nothing more is written; until then we look for the reply that says
     /// why.
     last_words_until: Option<Instant>,
@@ -111,7 +116,8 @@ impl Connection {
         wire.observer.connected(peer);
         let local = wire.local_address().map_err(ConnectError::Io)?;
         let hello_name = options.hello_name.unwrap_or_else(|| host_name(local));
-        let config = Config { hello_name, pipelining: options.pipelining, timeouts: options.timeouts };
+        let Options { pipelining, chunking, timeouts, .. } = options;
+        let config = Config { hello_name, pipelining, chunking, timeouts };
         let mut connection = Connection {
             wire,
             session: ClientSession::new(config),
@@ -120,6 +126,7 @@ impl Connection {
             give_up_at: options.give_up_at,
             input: Vec::new(),
             ending: None,
+            kind: Kind::Commands,
             last_words_until: None,
         };
         loop {
@@ -248,6 +255,7 @@ impl Connection {
 
     /// Sends the content. Returns what happened if the server did not wait for the end of it, else [`Event::NeedInput`].
     fn send_content(&mut self, content: &Content) -> Result<Event, SendError> {
+        self.kind = if self.session.output().is_empty() { Kind::Content } else { Kind::Chunk };
         let mut reader = content.reader();
         let mut block = vec![0; BLOCK_OCTETS];
         while self.last_words_until.is_none() {
@@ -258,8 +266,8 @@ impl Connection {
             };
             let piece = block.get(..count).unwrap_or_default();
             let written = self.session.write_content(piece, self.now());
-            written.map_err(|error| self.abandon(SendError::BareCarriageReturn(error)))?;
-            // The last block and the dot go out in one write, with the reply to wait for right behind.
+            written.map_err(|error| self.abandon(error.into()))?;
+            // The last block and the dot, or the last octet of a chunk, go out in one write, with the reply to wait for right behind.
             let is_end = count == 0;
             if !is_end && self.session.output().len() < BLOCK_OCTETS {
                 continue;
@@ -269,7 +277,7 @@ impl Connection {
             }
             if is_end {
                 let finished = self.session.finish_content(self.now());
-                finished.map_err(|error| self.abandon(SendError::BareCarriageReturn(error)))?;
+                finished.map_err(|error| self.abandon(error.into()))?;
             }
             self.flush();
             if is_end {
@@ -279,7 +287,7 @@ impl Connection {
         Ok(Event::NeedInput)
     }
 
-    /// What the server says before the dot has gone out is no verdict on the message: a refusal or nonsense, and the end
+    /// What the server says before the end has gone out is no verdict on the message: a refusal or nonsense, and the end
     /// of the conversation, since the rest of the content would be read as commands.
     fn early_answer(&mut self) -> Option<Event> {
         let mut event = self.handle_input();
@@ -333,7 +341,7 @@ impl Connection {
             return self.session.clear_output();
         }
         let kind = match self.session.stage() {
-            Stage::Content | Stage::EndOfContent => Kind::Content,
+            Stage::Content | Stage::EndOfContent => std::mem::replace(&mut self.kind, Kind::Content),
             _ => Kind::Commands,
         };
         let deadline = self.deadline();

@@ -43,7 +43,8 @@ pub(crate) fn run(arguments: Send) -> ExitCode {
     let give_up_at = arguments.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut batch = Batch::new(messages);
     batch.send(&Retries::times(arguments.retries.into()), give_up_at, || {
-        let mut options = Options { hello_name: arguments.hello.clone(), give_up_at, ..Options::default() };
+        let (hello_name, chunking) = (arguments.hello.clone(), arguments.chunking);
+        let mut options = Options { hello_name, chunking, give_up_at, ..Options::default() };
         if arguments.transcript {
             options.observer = Box::new(Transcript::new(io::stderr()));
         }

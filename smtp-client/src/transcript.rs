@@ -3,6 +3,8 @@
 
 use std::io::Write;
 
+use smtp_proto::command::Command;
+
 /// Who watches a conversation.
 pub trait Observer: Send {
     /// The client opened a connection to this address.
@@ -29,13 +31,15 @@ pub struct Transcript<W> {
     output: W,
     reply: Vec<u8>,
     content_octets: u64,
+    /// Octets of the chunk that BDAT has announced, if it has.
+    chunk_octets: Option<u64>,
     is_content_complete: bool,
 }
 
 impl<W: Write + Send> Transcript<W> {
     /// A transcript that goes to `output`.
     pub fn new(output: W) -> Self {
-        Transcript { output, reply: Vec::new(), content_octets: 0, is_content_complete: false }
+        Transcript { output, reply: Vec::new(), content_octets: 0, chunk_octets: None, is_content_complete: false }
     }
 
     fn line(&mut self, who: &str, line: &[u8]) {
@@ -48,7 +52,11 @@ impl<W: Write + Send> Transcript<W> {
 
     fn end_content(&mut self) {
         let octets = std::mem::take(&mut self.content_octets);
-        let end = if self.is_content_complete { ", ending in a line with a lone dot" } else { ", and no end" };
+        let end = match self.chunk_octets.take() {
+            Some(announced) if octets == announced => ", as announced",
+            None if self.is_content_complete => ", ending in a line with a lone dot",
+            Some(_) | None => ", and no end",
+        };
         if octets > 0 {
             self.line("C", format!("<{octets} octets of content{end}>").as_bytes());
         }
@@ -60,6 +68,13 @@ fn unescape_quotes(text: &str) -> String {
     text.replace("\\\"", "\"").replace("\\'", "'")
 }
 
+fn announced_octets(line: &[u8]) -> Option<u64> {
+    match Command::parse(line.strip_suffix(b"\r").unwrap_or(line)) {
+        Ok(Command::Bdat { size, .. }) => Some(size),
+        _ => None,
+    }
+}
+
 impl<W: Write + Send> Observer for Transcript<W> {
     fn connected(&mut self, address: std::net::SocketAddr) {
         self.line("C", format!("<opens a TCP connection to {address}>").as_bytes());
@@ -69,6 +84,7 @@ impl<W: Write + Send> Observer for Transcript<W> {
         self.end_content();
         for line in octets.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
             self.line("C", line);
+            self.chunk_octets = announced_octets(line);
         }
     }
 
@@ -128,6 +144,23 @@ mod tests {
             C: MAIL FROM:<a@x>\nC: RCPT TO:<b@x>\n\
             C: <8 octets of content, ending in a line with a lone dot>\n\
             S: 250 OK\nC: QUIT\nC: <closes the connection>\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_chunk_is_shown_with_its_line() {
+        let text = written(|transcript| {
+            transcript.commands(b"BDAT 8 LAST\r\n");
+            transcript.content(b".\r\n");
+            transcript.content(b"..\n\r\n");
+            transcript.replies(b"250 OK\r\n");
+            transcript.commands(b"BDAT 8 LAST\r\n");
+            transcript.content(b".\r\n");
+            transcript.closed();
+        });
+        let expected = "\
+            C: BDAT 8 LAST\nC: <8 octets of content, as announced>\nS: 250 OK\n\
+            C: BDAT 8 LAST\nC: <3 octets of content, and no end>\nC: <closes the connection>\n";
         assert_eq!(text, expected);
     }
 

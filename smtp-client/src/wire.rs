@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Commands,
     /// Content. No reply belongs here: one that comes is a reason to stop.
     Content,
+    /// The same, with its BDAT line in front.
+    Chunk,
 }
 
 /// Why something could not be written to its end.
@@ -77,6 +79,12 @@ impl Wire {
         match kind {
             Kind::Commands => self.observer.commands(octets),
             Kind::Content => self.observer.content(octets),
+            Kind::Chunk => {
+                let line_end = memchr::memchr(b'\n', octets).map_or(octets.len(), |line_feed| line_feed + 1);
+                let (line, content) = octets.split_at(line_end);
+                self.observer.commands(line);
+                self.observer.content(content);
+            }
         }
         while !octets.is_empty() {
             self.stream.set_write_timeout(Some(until(deadline).min(LOOK_UP))).map_err(WriteError::Broken)?;
@@ -86,7 +94,7 @@ impl Wire {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if !is_timeout(&error) => return Err(WriteError::Broken(error)),
                 // RFC 5321 knows no reply here; the servers that have seen enough know one all the same.
-                Err(_) if kind == Kind::Content && self.has_something_to_read() => return Err(WriteError::Answered),
+                Err(_) if kind != Kind::Commands && self.has_something_to_read() => return Err(WriteError::Answered),
                 Err(_) if Instant::now() >= deadline => return Err(WriteError::Timeout),
                 Err(_) => {}
             }

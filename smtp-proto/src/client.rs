@@ -22,9 +22,13 @@
 //!   NeedInput    -> write output(), read again, until deadline()
 //! ```
 //!
+//! With CHUNKING (RFC 3030), where the configuration asks for it and the server offers it, the content goes out as one
+//! chunk, `BDAT size LAST`, instead of DATA: no 354, no dots, and not one octet more or less than announced.
+//!
 //! With PIPELINING (RFC 2920) the envelope goes out in groups: at most [`crate::limits::OUTSTANDING_COMMANDS`] commands and
 //! [`crate::limits::OUTSTANDING_OCTETS`] octets without a reply, so that neither side can block on a full window.
 
+mod content;
 mod envelope;
 mod outcome;
 mod state;
@@ -35,12 +39,12 @@ use std::time::Duration;
 
 use crate::address::Domain;
 use crate::command::{Command, HelloName};
-use crate::content::{BareCarriageReturn, ContentEncoder};
 use crate::extension::{Extension, Extensions};
 use crate::reply::Reply;
 use crate::reply_parser::{ReplyError, ReplyParser};
 use crate::transaction::Transaction;
-use envelope::Envelope;
+pub use content::ContentError;
+use envelope::{Carriage, Envelope};
 pub use outcome::{Cause, Failure, Outcome, RecipientOutcome, Stage};
 use state::State;
 
@@ -51,6 +55,8 @@ pub struct Config {
     pub hello_name: Domain,
     /// Whether commands may go out in groups where the server allows it.
     pub pipelining: bool,
+    /// Whether content of known size goes out with BDAT where the server allows it.
+    pub chunking: bool,
     /// How long each reply may take.
     pub timeouts: Timeouts,
 }
@@ -96,7 +102,7 @@ impl Default for Timeouts {
 impl Config {
     /// The defaults for a host of this name.
     pub fn new(hello_name: Domain) -> Self {
-        Config { hello_name, pipelining: true, timeouts: Timeouts::default() }
+        Config { hello_name, pipelining: true, chunking: false, timeouts: Timeouts::default() }
     }
 }
 
@@ -107,7 +113,7 @@ pub enum Event {
     NeedInput,
     /// No transaction is open: start one, or quit.
     Ready,
-    /// 354, and somebody wants the message: hand in its content.
+    /// Somebody wants the message, and 354 was said or BDAT will do without it: hand in its content.
     WantContent,
     /// The transaction is over. [`Event::Ready`] or [`Event::Closed`] follows.
     Finished(Outcome),
@@ -137,8 +143,8 @@ pub enum StartError {
     NoRecipients,
     /// An address needs SMTPUTF8 and the server has none (RFC 6531, 3.2). Permanent: 5.6.7.
     NeedsSmtpUtf8,
-    /// The content needs 8BITMIME and the server has none (RFC 6152, 3), or it needs BINARYMIME, which DATA cannot carry
-    /// (RFC 3030, 3). Permanent: 5.6.3.
+    /// The content needs 8BITMIME and the server has none (RFC 6152, 3), or it needs BINARYMIME, for which there is no
+    /// support (RFC 3030, 3). Permanent: 5.6.3.
     NeedsEightBitMime,
     /// The message is larger than the server takes (RFC 1870, 6.1). Permanent: 5.3.4.
     TooBig {
@@ -270,13 +276,19 @@ impl ClientSession {
     }
 
     /// Starts a transaction. SIZE, BODY and SMTPUTF8 are sent where the server offers them and left out where it does not
-    /// (RFC 5321, 4.1.1: only what was offered); what cannot do without is refused here.
+    /// (RFC 5321, 4.1.1: only what was offered); what cannot do without is refused here. A size in the parameters must be
+    /// the exact one if [`Config::chunking`] is on: it is what BDAT announces.
     pub fn start(&mut self, transaction: Transaction, now: Duration) -> Result<(), StartError> {
         if !matches!(self.state, State::Ready) {
             return Err(StartError::NotReady);
         }
         let has_pipelining = self.config.pipelining && self.extensions.has(&Extension::Pipelining);
-        let envelope = Envelope::new(transaction, &self.extensions, has_pipelining, self.needs_reset)?;
+        let has_chunking = self.config.chunking && self.extensions.has(&Extension::Chunking);
+        let carriage = match transaction.parameters.size {
+            Some(size) if has_chunking => Carriage::Bdat(size),
+            _ => Carriage::Data,
+        };
+        let envelope = Envelope::new(transaction, &self.extensions, carriage, has_pipelining, self.needs_reset)?;
         self.needs_reset = false;
         self.state = State::Envelope(Box::new(envelope));
         self.send_envelope(now);
@@ -287,19 +299,19 @@ impl ClientSession {
     /// [`ClientSession::output`] often: it grows by what is handed in.
     ///
     /// An error is final for this message. There is no way to take back what was sent but to close the connection without
-    /// the lone dot: [`ClientSession::handle_connection_lost`] then gives the outcome.
-    pub fn write_content(&mut self, octets: &[u8], now: Duration) -> Result<(), BareCarriageReturn> {
-        if let State::Content(_, encoder) = &mut self.state {
+    /// the end: [`ClientSession::handle_connection_lost`] then gives the outcome.
+    pub fn write_content(&mut self, octets: &[u8], now: Duration) -> Result<(), ContentError> {
+        if let State::Content(_, content) = &mut self.state {
             self.deadline = now.saturating_add(self.config.timeouts.block);
-            encoder.encode(octets, &mut self.output)?;
+            content.write(octets, &mut self.output)?;
         }
         Ok(())
     }
 
     /// The message is complete. The same errors as from [`ClientSession::write_content`], to the same end.
-    pub fn finish_content(&mut self, now: Duration) -> Result<(), BareCarriageReturn> {
-        if let State::Content(_, encoder) = &self.state {
-            encoder.clone().finish(&mut self.output)?;
+    pub fn finish_content(&mut self, now: Duration) -> Result<(), ContentError> {
+        if let State::Content(_, content) = &self.state {
+            content.clone().finish(&mut self.output)?;
         }
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
             State::Content(envelope, _) => {

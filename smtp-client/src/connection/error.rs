@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use smtp_proto::address::Domain;
-use smtp_proto::client::{Ending, StartError};
+use smtp_proto::client::{ContentError, Ending, StartError};
 use smtp_proto::content::BareCarriageReturn;
 
 use crate::server_name::{ServerName, ServerNameError};
@@ -76,6 +76,16 @@ impl std::error::Error for ConnectError {
             ConnectError::Name(error) => Some(error),
             ConnectError::Resolve(_, error) | ConnectError::Connect(_, error) | ConnectError::Io(error) => Some(error),
             ConnectError::HelloName(_) | ConnectError::Session(..) => None,
+        }
+    }
+}
+
+impl From<ContentError> for SendError {
+    fn from(error: ContentError) -> Self {
+        match error {
+            ContentError::BareCarriageReturn(error) => SendError::BareCarriageReturn(error),
+            // It was counted before anybody was called, so the file has changed since.
+            ContentError::OtherSize { .. } => SendError::Content(io::Error::new(io::ErrorKind::InvalidData, error)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The envelope on its way out: MAIL, a RCPT for each recipient, DATA; in lock-step or in groups.
+//! The envelope on its way out: MAIL, a RCPT for each recipient, DATA unless BDAT is to follow; in lock-step or in groups.
 
 use std::collections::VecDeque;
 
@@ -17,9 +17,19 @@ pub(super) struct Envelope {
     results: Vec<Option<Result<Reply, Failure>>>,
     unsent: VecDeque<Step>,
     outstanding: VecDeque<(Step, usize)>,
+    pub(super) carriage: Carriage,
     has_pipelining: bool,
     /// The server holds a transaction that must be ended if it is not ended by content.
     pub(super) is_open: bool,
+}
+
+/// How the content will go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carriage {
+    /// Behind 354, up to a lone dot.
+    Data,
+    /// As one chunk of so many octets, once every RCPT has its reply.
+    Bdat(u64),
 }
 
 /// One command of the envelope.
@@ -47,6 +57,7 @@ impl Envelope {
     pub(super) fn new(
         mut transaction: Transaction,
         extensions: &Extensions,
+        carriage: Carriage,
         has_pipelining: bool,
         needs_reset: bool,
     ) -> Result<Self, StartError> {
@@ -58,6 +69,7 @@ impl Envelope {
             results: vec![None; transaction.recipients.len()],
             outstanding: VecDeque::new(),
             is_open: false,
+            carriage,
             has_pipelining,
             transaction,
             unsent,
@@ -104,7 +116,7 @@ impl Envelope {
             last = Some(step);
             // Behind the last RCPT comes DATA: at once in a group (RFC 2920, 3.1: it may be its last command), and in
             // lock-step only once somebody wants the message.
-            if self.unsent.is_empty() && self.has_pipelining && step != Step::Data {
+            if self.unsent.is_empty() && self.has_pipelining && self.may_send_data_behind(step) {
                 self.unsent.push_back(Step::Data);
             }
         }
@@ -132,10 +144,14 @@ impl Envelope {
                 self.fail_unfinished(&refused(step.stage(), reply));
             }
         }
-        if !self.has_pipelining && self.unsent.is_empty() && self.is_wanted() && step != Step::Data {
+        if !self.has_pipelining && self.unsent.is_empty() && self.is_wanted() && self.may_send_data_behind(step) {
             self.unsent.push_back(Step::Data);
         }
         None
+    }
+
+    fn may_send_data_behind(&self, step: Step) -> bool {
+        self.carriage == Carriage::Data && step != Step::Data
     }
 
     /// Whether every command has its reply and no other is to go out.
@@ -200,7 +216,7 @@ fn fit(transaction: &mut Transaction, extensions: &Extensions) -> Result<(), Sta
     let has_eight_bit_mime = extensions.has(&Extension::EightBitMime);
     match parameters.body {
         Some(Body::EightBitMime) if !has_eight_bit_mime => return Err(StartError::NeedsEightBitMime),
-        // RFC 3030, 3: binary content needs BDAT, which is not here yet, and its octets are no lines.
+        // RFC 3030, 3: binary content needs BINARYMIME, and its octets are no lines.
         Some(Body::BinaryMime) => return Err(StartError::NeedsEightBitMime),
         _ => {}
     }

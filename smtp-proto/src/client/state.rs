@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::envelope::{Envelope, Step, refused};
-use super::{Cause, ClientSession, ContentEncoder, Ending, Event, Failure, ReplyError, Stage};
+use super::content::OutgoingContent;
+use super::envelope::{Carriage, Envelope, Step, refused};
+use super::{Cause, ClientSession, Ending, Event, Failure, ReplyError, Stage};
 use crate::command::Command;
 use crate::extension::Extensions;
 use crate::reply::{Class, Reply};
@@ -21,8 +22,8 @@ pub(super) enum State {
     Ready,
     /// MAIL, RCPT and DATA are under way.
     Envelope(Box<Envelope>),
-    /// The server wants the content, and so does at least one recipient.
-    Content(Box<Envelope>, ContentEncoder),
+    /// The server wants the content or need not be asked (BDAT), and at least one recipient wants it.
+    Content(Box<Envelope>, OutgoingContent),
     /// The server said 354 though nobody wants the message: a lone dot is sent (RFC 2920, 3.1).
     EmptyContent(Box<Envelope>),
     /// The content is sent; the server decides.
@@ -85,6 +86,8 @@ impl ClientSession {
             }
             State::Verdict(mut envelope) if reply.class() != Class::Intermediate && !reply.is_closing() => {
                 envelope.fail_unfinished(&refused(stage, reply));
+                // RFC 3030, 2: "The resulting state from a failed BDAT command is indeterminate." RSET makes it certain.
+                self.needs_reset = matches!(envelope.carriage, Carriage::Bdat(_));
                 self.finish(envelope, stage);
             }
             State::EmptyContent(envelope) | State::Verdict(envelope) if reply.is_closing() => {
@@ -143,25 +146,35 @@ impl ClientSession {
                 self.needs_reset = envelope.is_open;
                 self.finish(envelope, Stage::Data);
             }
-            Some(_) if envelope.is_wanted() => {
-                self.state = State::Content(envelope, ContentEncoder::default());
-                self.deadline = now.saturating_add(self.config.timeouts.block);
-                self.events.push_back(Event::WantContent);
-            }
+            Some(_) if envelope.is_wanted() => self.want_content(envelope, OutgoingContent::until_dot(), now),
             Some(_) => {
                 self.output.extend_from_slice(b".\r\n");
                 self.state = State::EmptyContent(envelope);
                 self.deadline = now.saturating_add(self.config.timeouts.end_of_content);
             }
-            None if envelope.is_answered() => {
-                self.needs_reset = envelope.is_open;
-                self.finish(envelope, Stage::Rcpt);
-            }
+            None if envelope.is_answered() => match envelope.carriage {
+                Carriage::Bdat(size) if envelope.is_wanted() => {
+                    let command = Command::Bdat { size, is_last: true };
+                    self.send(&command, self.config.timeouts.block, now);
+                    let content = OutgoingContent::of_size(size, &mut self.output);
+                    self.want_content(envelope, content, now);
+                }
+                Carriage::Bdat(_) | Carriage::Data => {
+                    self.needs_reset = envelope.is_open;
+                    self.finish(envelope, Stage::Rcpt);
+                }
+            },
             None => {
                 self.state = State::Envelope(envelope);
                 self.send_envelope(now);
             }
         }
+    }
+
+    fn want_content(&mut self, envelope: Box<Envelope>, content: OutgoingContent, now: Duration) {
+        self.state = State::Content(envelope, content);
+        self.deadline = now.saturating_add(self.config.timeouts.block);
+        self.events.push_back(Event::WantContent);
     }
 
     /// Sends what may go out, and waits for the reply that comes next.

@@ -2,6 +2,7 @@
 //! out and in which groups, `outcomes` who is told what, `failures` what breaks and when, `random` whether anything can make
 //! it say that a message was taken over which was not.
 
+mod chunking;
 mod envelope;
 mod failures;
 mod hello;

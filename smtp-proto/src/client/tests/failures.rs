@@ -1,6 +1,7 @@
 //! What breaks, and when. Rows N017, N041, N093, N134, N170, N176, N237, N238, N240, N242; RFC 1047.
 
 use super::*;
+use crate::content::BareCarriageReturn;
 
 /// One message in lock-step: what is awaited, the reply that comes, and how long it may take (row N240).
 const STEPS: [(&str, &str, u64); 8] = [
@@ -214,8 +215,8 @@ fn content_with_a_bare_carriage_return() {
         talk.said();
         let _ = talk.session.write_content(first.as_bytes(), talk.now);
         let _ = talk.session.write_content(second.as_bytes(), talk.now);
-        assert_eq!(talk.session.finish_content(talk.now), Err(BareCarriageReturn), "{first:?} {second:?}");
-        assert_eq!(talk.session.finish_content(talk.now), Err(BareCarriageReturn));
+        assert_eq!(talk.session.finish_content(talk.now), Err(BareCarriageReturn.into()), "{first:?} {second:?}");
+        assert_eq!(talk.session.finish_content(talk.now), Err(BareCarriageReturn.into()));
         assert_eq!(talk.session.stage(), Stage::Content);
         assert!(!talk.said().contains(".\r\n"));
         // The way out that is documented.
