@@ -17,11 +17,19 @@ use crate::workshop::{OrFail, Outcome, failure::ensure};
 /// How long the client may take for one message.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How the content is to go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Data,
+    /// RFC 3030. Postfix offers CHUNKING, smtp-sink does not.
+    Bdat,
+}
+
 /// Both servers with every shape, and what only one of them can do.
 pub(super) fn run(programs: &Programs, scratch: &Scratch, tally: &mut Tally) -> Outcome {
     if is_installed("smtp-sink") {
         let mut sink = Sink::start(scratch, &[])?;
-        every_shape("smtp-sink", &mut sink, programs, scratch, tally);
+        every_shape("smtp-sink", &mut sink, Content::Data, programs, scratch, tally);
         drop(sink);
         answers(programs, scratch, tally);
     } else {
@@ -33,21 +41,38 @@ pub(super) fn run(programs: &Programs, scratch: &Scratch, tally: &mut Tally) -> 
         tally.skip("Postfix", "run as root, which Postfix wants to be started by");
     } else {
         let mut postfix = Postfix::start(scratch)?;
-        every_shape("Postfix", &mut postfix, programs, scratch, tally);
+        every_shape("Postfix", &mut postfix, Content::Data, programs, scratch, tally);
+        every_shape("Postfix", &mut postfix, Content::Bdat, programs, scratch, tally);
     }
     Ok(())
 }
 
-fn every_shape(name: &str, server: &mut dyn Receiver, programs: &Programs, scratch: &Scratch, tally: &mut Tally) {
+fn every_shape(
+    name: &str,
+    server: &mut dyn Receiver,
+    content: Content,
+    programs: &Programs,
+    scratch: &Scratch,
+    tally: &mut Tally,
+) {
+    let by = if content == Content::Bdat { " by BDAT" } else { "" };
     for shape in shapes::all() {
-        let result = send_and_compare(server, &shape, programs, scratch);
-        tally.check(&format!("our client to {name}: {}", shape.name), result.map(|()| String::new()));
+        let result = send_and_compare(server, &shape, content, programs, scratch);
+        tally.check(&format!("our client to {name}{by}: {}", shape.name), result.map(|()| String::new()));
     }
 }
 
-fn send_and_compare(server: &mut dyn Receiver, shape: &Shape, programs: &Programs, scratch: &Scratch) -> Outcome {
-    let finished = send(server, shape, programs, scratch)?;
+fn send_and_compare(
+    server: &mut dyn Receiver,
+    shape: &Shape,
+    content: Content,
+    programs: &Programs,
+    scratch: &Scratch,
+) -> Outcome {
+    let finished = send(server, shape, content, programs, scratch)?;
     ensure(finished.status.success(), || format!("{}: {}", finished.status, finished.text()))?;
+    let is_chunk = finished.text().contains("C: BDAT ");
+    ensure(is_chunk == (content == Content::Bdat), || format!("sent otherwise than asked: {}", finished.text()))?;
     let expected = shape.expected();
     for found in server.take(server.files(shape.recipients) * shape.copies)? {
         ensure(found == expected, || difference(&expected, &found))?;
@@ -56,10 +81,19 @@ fn send_and_compare(server: &mut dyn Receiver, shape: &Shape, programs: &Program
 }
 
 /// The message lies in a file with the line ends of Unix, as files do.
-fn send(server: &dyn Receiver, shape: &Shape, programs: &Programs, scratch: &Scratch) -> Outcome<Finished> {
+fn send(
+    server: &dyn Receiver,
+    shape: &Shape,
+    content: Content,
+    programs: &Programs,
+    scratch: &Scratch,
+) -> Outcome<Finished> {
     let file = scratch.file("client.eml", with_lf(&shape.octets))?;
     let mut command: Command = programs.client();
     command.args(["send", "--retries", "0", "--server", &server.address().to_string(), "--from", SENDER]);
+    if content == Content::Bdat {
+        command.args(["--chunking", "--transcript"]);
+    }
     for recipient in recipients(shape) {
         command.args(["--to", &recipient]);
     }
@@ -96,7 +130,7 @@ fn answers(programs: &Programs, scratch: &Scratch, tally: &mut Tally) {
 fn mood(programs: &Programs, scratch: &Scratch, options: &[&str], arrivals: usize, code: i32) -> Outcome {
     let mut sink = Sink::start(scratch, options)?;
     let shape = shapes::all().into_iter().next().or_fail("there is no shape")?;
-    let finished = send(&sink, &shape, programs, scratch)?;
+    let finished = send(&sink, &shape, Content::Data, programs, scratch)?;
     ensure(finished.status.code() == Some(code), || format!("{}: {}", finished.status, finished.text()))?;
     for found in sink.take(arrivals)? {
         ensure(found == shape.expected(), || difference(&shape.expected(), &found))?;
@@ -108,7 +142,7 @@ fn mood(programs: &Programs, scratch: &Scratch, options: &[&str], arrivals: usiz
 fn seven_bit(programs: &Programs, scratch: &Scratch) -> Outcome<String> {
     let mut sink = Sink::start(scratch, &["-8"])?;
     for shape in shapes::all().iter().filter(|shape| shape.is_eight_bit()) {
-        let finished = send(&sink, shape, programs, scratch)?;
+        let finished = send(&sink, shape, Content::Data, programs, scratch)?;
         ensure(finished.status.code() == Some(69), || format!("{}: {}", finished.status, finished.text()))?;
         sink.take(0)?;
     }
