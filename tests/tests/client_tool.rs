@@ -460,6 +460,29 @@ fn the_transcript_shows_all_and_steers_nothing() {
     server.finish_one();
 }
 
+/// `--chunking` where the server offers it, and where it does not.
+#[test]
+fn a_chunk_where_the_server_takes_it() {
+    let octets = LETTER.len() + LETTER.iter().filter(|octet| **octet == b'\n').count();
+    let chunk = Script::greeted(&["PIPELINING", "CHUNKING"])
+        .expect("MAIL")
+        .expect("RCPT")
+        .say("250 OK\r\n250 OK\r\n")
+        .expect(&format!("BDAT {octets} LAST"))
+        .take(octets)
+        .say("250 taken")
+        .expect("QUIT")
+        .say("221 bye");
+    let server = ScriptedServer::start([chunk, Script::serve(polite)]);
+    for (sent, shown) in [("BDAT", " octets of content, as announced>\nS: 250 taken"), ("DATA", "with a lone dot>\n")] {
+        let output = send(&server.name(), &["--chunking", "--transcript"], LETTER);
+        assert_eq!(code(&output), 0, "{output:?}");
+        let text = errors(&output);
+        assert!(text.contains(&format!("\nC: {sent}")) && text.contains(shown), "{text}");
+    }
+    server.finish();
+}
+
 /// The time is for all: tries, pauses and whatever the server does with it.
 #[test]
 fn a_timeout_for_everything() {

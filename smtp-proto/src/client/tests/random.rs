@@ -24,8 +24,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn nothing_is_sent_that_was_not(replies in script(), has_pipelining in any::<bool>(), recipients in 1_usize..4, piece in 1_usize..30) {
-        let mut talk = if has_pipelining { Talk::ready(ALL) } else { Talk::plain() };
+    fn nothing_is_sent_that_was_not(replies in script(), has_pipelining in any::<bool>(), has_chunking in any::<bool>(), recipients in 1_usize..4, piece in 1_usize..30) {
+        let mut config = config();
+        (config.pipelining, config.chunking) = (has_pipelining, has_chunking);
+        let mut talk = Talk { session: ClientSession::new(config), now: Duration::ZERO };
+        talk.hear(&ALL.replace("250-DSN", "250-DSN\r\n250-CHUNKING"));
+        talk.said();
+        let transaction = |recipients| {
+            let mut transaction = transaction(recipients);
+            transaction.parameters.size = Some(b"text\r\n".len() as u64);
+            transaction
+        };
         let paths = ["<bob@b>", "<carol@c>", "<dave@d>"];
         let mut started = 0;
         let mut finished = 0;
@@ -37,7 +46,7 @@ proptest! {
         // The server answers each time that it has something to answer, in pieces of any size.
         while !is_closed {
             let said = talk.said();
-            is_content_sent |= said.ends_with("text\r\n.\r\n");
+            is_content_sent |= said.ends_with(if has_chunking { "text\r\n" } else { "text\r\n.\r\n" });
             let Some(reply) = next.next() else { break };
             let honest = match talk.session.stage() {
                 Stage::Data => "354 go\r\n",
