@@ -188,7 +188,7 @@ impl Connection<'_> {
     }
 
     /// The session refuses the content (its size, its line ends, a loop), and the peer hears why at its end: that is when
-    /// it comes into the log.
+    /// it comes into the log. Or the peer gave it up itself, with RSET between two chunks.
     fn drop_incoming(&mut self) {
         self.incoming = None;
         if self.session.is_between_transactions()
@@ -196,7 +196,8 @@ impl Connection<'_> {
         {
             let reply = last_reply(self.session.output());
             let (peer, from) = (self.peer, Quoted(from));
-            log::info!("peer={peer} from={from} octets={octets} status=refused reply={}", Quoted(&reply));
+            let status = if reply.starts_with(['4', '5']) { "refused" } else { "dropped" };
+            log::info!("peer={peer} from={from} octets={octets} status={status} reply={}", Quoted(&reply));
             self.logged_refusal = reply;
         }
     }
