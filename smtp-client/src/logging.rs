@@ -6,7 +6,7 @@
 
 use std::io::Write;
 
-/// Starts logging to standard error. `RUST_LOG` chooses the level and the modules (`debug`, `smtp_server=trace`);
+/// Starts logging to standard error. `RUST_LOG` chooses the level and the modules (`debug`, `smtp_server=debug`);
 /// without it, `default_level` is used.
 pub fn start(default_level: log::LevelFilter) {
     env_logger::Builder::new()

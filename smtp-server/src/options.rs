@@ -16,6 +16,7 @@ use crate::exit;
 /// part at localhost and at its own hostname, and keeps it in ./spool (look at it with smtp-spool).
 #[derive(FromArgs, Clone, Debug, Default)]
 #[argh(
+    help_triggers("-h", "--help", "help"),
     example = "smtp-server --listen 0.0.0.0:25 --hostname mx.example.org --domain example.org --spool /var/spool/smtp --user smtp",
     note = "Prints `listening on ADDR:PORT` for each listener when it is ready. SIGTERM: open transactions may finish; a second one ends them. RUST_LOG chooses what is logged. `smtp-server --version` prints the version.",
     error_code(0, "stopped in order"),

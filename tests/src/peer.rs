@@ -99,7 +99,13 @@ impl Peer {
 
     fn read_more(&mut self) -> io::Result<usize> {
         let mut buffer = [0; 4_096];
-        let count = self.stream.read(&mut buffer)?;
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                // A signal for another test's process, such as the end of a child.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.received.extend_from_slice(&buffer[..count]);
         Ok(count)
     }

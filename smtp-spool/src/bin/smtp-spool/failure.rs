@@ -13,6 +13,7 @@ const NO_INPUT: u8 = 66;
 const CANNOT_CREATE: u8 = 73;
 const INPUT_OUTPUT: u8 = 74;
 const TRY_AGAIN: u8 = 75;
+const PERMISSION: u8 = 77;
 
 /// The end of the program.
 pub(crate) struct Failure {
@@ -77,6 +78,7 @@ impl Failure {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
+            _ if error.is_permission() => Failure::new(PERMISSION, error),
             OpenError::Owned { .. } => Failure::new(TRY_AGAIN, error),
             OpenError::Missing { .. } => Failure::missing(error),
             OpenError::NotOurs { .. } | OpenError::Failed { .. } => Failure::input_output(error),

@@ -31,7 +31,8 @@ use printable::Printable;
     error_code(66, "there is no such spool or message"),
     error_code(73, "an exported file cannot be made, or another one has its name"),
     error_code(74, "reading or writing failed"),
-    error_code(75, "the spool is in use by the server; try again when that has stopped")
+    error_code(75, "the spool is in use by the server; try again when that has stopped"),
+    error_code(77, "not allowed; the spool belongs to another user")
 )]
 struct Arguments {
     /// the spool directory (default: ./spool)
