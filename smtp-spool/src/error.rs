@@ -127,7 +127,7 @@ impl fmt::Display for OpenError {
             OpenError::NotOurs { spool, user_id, process_user_id } => {
                 write!(f, "the spool {spool:?} belongs to the user with number {user_id}, ")?;
                 write!(f, "this process is the user with number {process_user_id}; ")?;
-                f.write_str("change its owner or start with --user")
+                f.write_str("change its owner, or run as that user (smtp-server --user)")
             }
             OpenError::Missing { spool, source } if source.kind() == io::ErrorKind::NotADirectory => {
                 write!(f, "{spool:?} is not a directory; name a directory")

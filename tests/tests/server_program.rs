@@ -319,7 +319,7 @@ fn root_becomes_somebody_else() {
     std::fs::create_dir(&spool).unwrap();
     let (code, said) = failure(&["--listen", "127.0.0.1:0", "--spool", spool.to_str().unwrap(), "--user", "nobody"]);
     assert!(
-        code == 77 && said.contains("change its owner or start with --user"),
+        code == 77 && said.contains("change its owner, or run as that user (smtp-server --user)"),
         "another user's spool: {code} {said}"
     );
 
