@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, recv};
 use smtp_proto::content::LineEnds;
-use smtp_proto::reply::Reply;
 use smtp_proto::server::{CloseReason, Decision, Event, Question, ServerSession};
 use smtp_proto::transaction::Transaction;
-use smtp_spool::{MessageId, StoreError};
+use smtp_spool::StoreError;
 
 use crate::host::Host;
 use crate::incoming::{Arrival, IncomingMessage};
-use crate::quoted::Quoted;
+use crate::journal::{self, Journal};
 use crate::registry::{Registry, Ticket};
 use crate::replies;
 
@@ -31,12 +30,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Octets that are read and forgotten behind our last reply.
 const LINGER_OCTETS: usize = 256 * 1024;
 
-/// Content that is coming in, or the rest of it after it was refused.
-struct Content {
-    from: String,
-    octets: u64,
-}
-
 struct Connection<'a> {
     host: &'a Host,
     ticket: Ticket<'a>,
@@ -45,10 +38,7 @@ struct Connection<'a> {
     session: ServerSession,
     started: Instant,
     incoming: Option<IncomingMessage>,
-    /// The content that is coming in, as the log tells it should nothing become of it.
-    content: Option<Content>,
-    /// The last refusal that has its line in the log.
-    logged_refusal: String,
+    journal: Journal,
     /// What the socket's read timeout is set to.
     read_timeout: Duration,
 }
@@ -68,14 +58,13 @@ pub(crate) fn serve(host: &Host, registry: &Registry, stream: &Arc<TcpStream>, p
         session: ServerSession::new(config),
         started: Instant::now(),
         incoming: None,
-        content: None,
-        logged_refusal: String::new(),
+        journal: Journal::new(peer),
         read_timeout: Duration::ZERO,
     };
     match connection.talk(buffer) {
         Ok(()) => log::debug!("peer={peer} status=closed"),
         Err(error) => {
-            connection.log_lost_content();
+            connection.journal.lost();
             log::debug!("peer={peer} status=lost: {error}");
         }
     }
@@ -107,7 +96,7 @@ impl Connection<'_> {
                 Event::Close => {
                     // A message that was not finished is dropped before the peer hears that the conversation is over.
                     self.incoming = None;
-                    self.log_close();
+                    self.journal.closing(self.session.output());
                     self.flush()?;
                     return self.linger(buffer);
                 }
@@ -144,7 +133,7 @@ impl Connection<'_> {
                 match arrival.map(|arrival| IncomingMessage::begin(host, &arrival, transaction)) {
                     Some(Ok(incoming)) => {
                         self.incoming = Some(incoming);
-                        self.content = Some(Content { from: transaction.reverse_path.to_string(), octets: 0 });
+                        self.journal.content_begins(transaction);
                         Decision::Accept
                     }
                     Some(Err(error)) => defer(peer, &error),
@@ -152,37 +141,27 @@ impl Connection<'_> {
                 }
             }
             Question::EndOfContent(transaction) => {
-                self.content = None;
+                self.journal.content_ends();
                 match self.incoming.take() {
                     Some(incoming) => end(host, peer, transaction, incoming),
                     None => Decision::Refuse(replies::failure()),
                 }
             }
         };
-        let is_greeting = matches!(question, Question::Connect);
         if let Decision::Refuse(reply) = &decision {
-            log_refusal(peer, question, reply);
-            let mut octets = Vec::new();
-            reply.write_to(&mut octets);
-            self.logged_refusal = last_reply(&octets);
+            self.journal.refused(question, reply);
         }
         self.session.decide(decision, self.started.elapsed());
-        if is_greeting {
-            // A refusal becomes a greeting, with another code and no enhanced one.
-            self.logged_refusal = last_reply(self.session.output());
-        }
     }
 
     /// A message that cannot be written any further is refused at its end; until then the peer is listened to.
     fn store(&mut self, octets: &[u8]) {
-        if let Some(content) = &mut self.content {
-            content.octets += octets.len() as u64;
-        }
+        self.journal.content_goes_on(octets.len());
         let written = self.incoming.as_mut().map_or(Ok(()), |incoming| incoming.write(octets));
         if let Err(error) = written {
             log::error!("peer={} status=deferred: {error}", self.peer);
             self.incoming = None;
-            self.content = None;
+            self.journal.content_ends();
             self.session.refuse_content(replies::store_error(&error));
         }
     }
@@ -191,43 +170,14 @@ impl Connection<'_> {
     /// it comes into the log. Or the peer gave it up itself, with RSET between two chunks.
     fn drop_incoming(&mut self) {
         self.incoming = None;
-        if self.session.is_between_transactions()
-            && let Some(Content { from, octets }) = self.content.take()
-        {
-            let reply = last_reply(self.session.output());
-            let (peer, from) = (self.peer, Quoted(from));
-            let status = if reply.starts_with(['4', '5']) { "refused" } else { "dropped" };
-            log::info!("peer={peer} from={from} octets={octets} status={status} reply={}", Quoted(&reply));
-            self.logged_refusal = reply;
-        }
-    }
-
-    /// A close that the peer did not ask for, unless the refusal that brought it is in the log already; and content that
-    /// is lost with the connection.
-    fn log_close(&mut self) {
-        let reply = last_reply(self.session.output());
-        let is_ours = ["421", "521", "554"].iter().any(|code| reply.starts_with(code));
-        if !is_ours || reply == self.logged_refusal {
-            return self.log_lost_content();
-        }
-        let (peer, reply) = (self.peer, Quoted(reply));
-        match self.content.take() {
-            Some(Content { from, octets }) => {
-                log::info!("peer={peer} from={} octets={octets} status=lost reply={reply}", Quoted(from));
-            }
-            None => log::info!("peer={peer} status=closed reply={reply}"),
-        }
-    }
-
-    fn log_lost_content(&mut self) {
-        if let Some(Content { from, octets }) = self.content.take() {
-            log::info!("peer={} from={} octets={octets} status=lost", self.peer, Quoted(from));
+        if self.session.is_between_transactions() {
+            self.journal.content_dropped(self.session.output());
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         if !self.session.output().is_empty() {
-            log_negative_replies(self.peer, self.session.output());
+            self.journal.replies(self.session.output());
             // A peer that does not read its replies has as long as one that does not speak.
             let deadline = Instant::now() + self.host.config.session.command_timeout;
             write_all_until(self.stream, self.session.output(), deadline)?;
@@ -311,27 +261,9 @@ fn end(host: &Host, peer: SocketAddr, transaction: &Transaction, incoming: Incom
         Err(error) => defer(peer, &error),
         Ok(id) => {
             let text = format!("queued as {id}");
-            log_acceptance(peer, transaction, &id, octets, began.elapsed(), &text);
+            journal::accepted(peer, transaction, &id, octets, began.elapsed(), &text);
             Decision::AcceptAs(text.into())
         }
-    }
-}
-
-/// One line for the message and one for each recipient. What comes from the peer is [`Quoted`]; what is not printable is
-/// escaped where all lines are written.
-fn log_acceptance(
-    peer: SocketAddr,
-    transaction: &Transaction,
-    id: &MessageId,
-    octets: u64,
-    delay: Duration,
-    reply: &str,
-) {
-    let (from, recipients) = (Quoted(&transaction.reverse_path), transaction.recipients.len());
-    log::info!("id={id} from={from} peer={peer} octets={octets} recipients={recipients}");
-    for recipient in &transaction.recipients {
-        let (to, delay) = (Quoted(&recipient.forward_path), delay.as_secs_f64());
-        log::info!("id={id} to={to} relay=local delay={delay:.4} status=kept reply=\"250 2.0.0 {reply}\"");
     }
 }
 
@@ -339,40 +271,6 @@ fn log_acceptance(
 fn defer(peer: SocketAddr, error: &StoreError) -> Decision {
     log::error!("peer={peer} status=deferred: {error}");
     Decision::Refuse(replies::store_error(error))
-}
-
-fn log_refusal(peer: SocketAddr, question: Question<'_>, reply: &Reply) {
-    let reply = Quoted(reply);
-    match question {
-        Question::Rcpt(transaction, recipient) => {
-            let (from, to) = (Quoted(&transaction.reverse_path), Quoted(&recipient.forward_path));
-            log::info!("peer={peer} from={from} to={to} status=refused reply={reply}");
-        }
-        Question::Mail(transaction) | Question::Content(transaction) | Question::EndOfContent(transaction) => {
-            let from = Quoted(&transaction.reverse_path);
-            log::info!("peer={peer} from={from} status=refused reply={reply}");
-        }
-        Question::Connect | Question::Hello(_) => log::info!("peer={peer} status=refused reply={reply}"),
-    }
-}
-
-/// Every reply that is a refusal, for whoever looks for a peer's trouble.
-fn log_negative_replies(peer: SocketAddr, output: &[u8]) {
-    if log::log_enabled!(log::Level::Debug) {
-        for reply in replies_in(output).filter(|reply| reply.starts_with(['4', '5'])) {
-            log::debug!("peer={peer} reply={}", Quoted(reply));
-        }
-    }
-}
-
-/// The last line of each reply: the one with no hyphen behind its code.
-fn replies_in(output: &[u8]) -> impl Iterator<Item = String> {
-    let lines = output.split(|octet| *octet == b'\n').filter(|line| !line.is_empty() && line.get(3) != Some(&b'-'));
-    lines.map(|line| String::from_utf8_lossy(line).trim_end().to_owned())
-}
-
-fn last_reply(output: &[u8]) -> String {
-    replies_in(output).last().unwrap_or_default()
 }
 
 /// Writes all of it, however slowly it is taken, until the deadline: the socket's own timeout is for one call only, and a

@@ -72,6 +72,7 @@ pub mod recipients;
 mod incoming;
 mod replies;
 mod quoted;
+mod journal;
 pub mod server;
 
 pub use config::Config;
