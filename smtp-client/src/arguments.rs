@@ -1,15 +1,15 @@
 //! The command line, read into types that hold nothing unfit for the wire.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::FromArgs;
+use smtp_client::command_line;
 use smtp_client::proto::address::{AddressError, Domain, ForwardPath, ReversePath};
 use smtp_client::server_name::ServerName;
 
-use crate::exit;
+use crate::PROGRAM;
 
 /// What the file `-` means.
 pub(crate) const STANDARD_INPUT: &str = "/dev/stdin";
@@ -91,49 +91,10 @@ pub(crate) struct Send {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Reads the command line. What argh has to say is printed here: help to standard output, errors to standard error.
+/// Reads the command line; see [`command_line::read`].
 pub(crate) fn read() -> Result<Arguments, ExitCode> {
-    let words: Vec<String> = match std::env::args_os().map(|word| word.into_string()).collect() {
-        Ok(words) => words,
-        Err(word) => {
-            crate::complain(&format!("an argument is not UTF-8: {}", word.to_string_lossy()));
-            return Err(ExitCode::from(exit::USAGE));
-        }
-    };
     // A lone hyphen is a file to us and a broken option to argh.
-    let words: Vec<&str> =
-        words.iter().skip(1).map(|word| if word == "-" { STANDARD_INPUT } else { word.as_str() }).collect();
-    if words == ["--version"] {
-        let _ = writeln!(std::io::stdout(), "smtp-client {}", env!("CARGO_PKG_VERSION"));
-        return Err(ExitCode::SUCCESS);
-    }
-    Arguments::from_args(&["smtp-client"], &words).map_err(|early| match early.status {
-        Ok(()) => {
-            let _ = writeln!(std::io::stdout(), "{}", early.output.trim_end());
-            ExitCode::SUCCESS
-        }
-        Err(()) => {
-            crate::complain(&explain(&early.output, &words));
-            ExitCode::from(exit::USAGE)
-        }
-    })
-}
-
-/// What argh has to say, on one line and in our words. The value stands as it was given; a complaint is escaped as a whole.
-fn explain(output: &str, words: &[&str]) -> String {
-    let about_value = |pair: &[&str]| {
-        let &[option, value] = pair else { return None };
-        let reason = output.strip_prefix(&format!("Error parsing option '{option}' with value '{value}': "))?;
-        Some(format!("{option} \"{value}\": {}", reason.trim_end()))
-    };
-    if let Some(text) = words.windows(2).find_map(about_value) {
-        return text;
-    }
-    if output.starts_with("One of the following subcommands must be present") {
-        return "needs a command: send; see smtp-client --help".to_owned();
-    }
-    let text = output.replacen("Unrecognized", "unrecognized", 1).replacen("No value", "no value", 1);
-    format!("{}; see smtp-client --help", text.trim_end().trim_end_matches('.'))
+    command_line::read(PROGRAM, env!("CARGO_PKG_VERSION"), |word| if word == "-" { STANDARD_INPUT } else { word })
 }
 
 fn default_server() -> ServerName {

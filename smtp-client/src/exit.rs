@@ -7,8 +7,7 @@ use smtp_client::connection::{ConnectError, SendError};
 use smtp_client::content::ContentError;
 use smtp_client::proto::client::{Cause, Ending};
 
-/// EX_USAGE: the command line is wrong.
-pub(crate) const USAGE: u8 = 64;
+pub(crate) use smtp_client::command_line::USAGE;
 /// EX_DATAERR: a message cannot be sent as it is.
 pub(crate) const DATA: u8 = 65;
 /// EX_NOINPUT: a file cannot be opened.

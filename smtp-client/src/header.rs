@@ -8,7 +8,7 @@ use std::fmt;
 
 use smtp_proto::address::{AddressError, ForwardPath, Mailbox, ReversePath};
 
-use crate::printable::Printable;
+use smtp_proto::printable::Printable;
 
 /// Octets of a header section that is read. Longer ones exist only as attacks; a message that has one is refused rather
 /// than sent with its Bcc fields in it.

@@ -33,7 +33,7 @@ mod wire;
 pub mod connection;
 pub mod batch;
 pub mod logging;
-pub mod printable;
+pub mod command_line;
 
 pub use batch::{Batch, Message, Retries};
 pub use connection::{Connection, Options};

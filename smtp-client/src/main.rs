@@ -4,12 +4,11 @@ mod arguments;
 mod exit;
 mod send;
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use smtp_client::printable::Printable;
-
 use arguments::Command;
+
+const PROGRAM: &str = "smtp-client";
 
 fn main() -> ExitCode {
     let arguments = match arguments::read() {
@@ -22,7 +21,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes a line to standard error. There is nobody left to tell if that fails.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "smtp-client: {}", Printable(text));
+    smtp_client::command_line::complain(PROGRAM, text);
 }

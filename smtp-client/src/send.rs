@@ -10,7 +10,7 @@ use smtp_client::batch::{Batch, Delivery, Message, Retries};
 use smtp_client::connection::{Connection, Options};
 use smtp_client::content::Content;
 use smtp_client::header;
-use smtp_client::printable::Printable;
+use smtp_client::proto::printable::Printable;
 use smtp_client::proto::transaction::Transaction;
 use smtp_client::server_name::ServerName;
 use smtp_client::transcript::Transcript;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::mpsc;
 use std::time::Instant;
 
-use crate::printable::Printable;
+use smtp_proto::printable::Printable;
 
 /// The port of SMTP (RFC 5321, 4.5.4.2).
 const SMTP_PORT: u16 = 25;

@@ -90,6 +90,8 @@ pub mod content;
 pub mod date;
 pub mod trace;
 
+pub mod printable;
+
 pub mod line;
 pub mod server;
 

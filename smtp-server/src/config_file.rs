@@ -8,15 +8,18 @@
 //! recipients recipients.txt
 //! ```
 //!
-//! The value is the rest of the line; a comment stands on a line of its own, and ` #` in a value is refused; paths are relative to the file.
-//! Each line is read by the parser of the command line, so there is one grammar and one set of messages.
+//! The value is the rest of the line; a comment stands on a line of its own, and ` #` in a value is refused; paths are
+//! relative to the file. Each line is read by the parser of the command line, so there is one grammar and one set of
+//! messages.
 
 use std::path::Path;
 
 use argh::FromArgs;
+use smtp_client::command_line;
 
+use crate::PROGRAM;
 use crate::exit::{self, Failure};
-use crate::options::{self, Options};
+use crate::options::Options;
 use crate::setup;
 
 /// All settings, and what the errors of those call them that are looked at only later.
@@ -89,7 +92,7 @@ fn parse(text: &str, directory: &Path) -> Result<Settings, (usize, String)> {
 fn explain(line: &str, output: &str) -> String {
     match output.starts_with("Unrecognized argument") {
         true => no_setting(name_and_value(line).0),
-        false => options::explain(output).trim_start_matches("--").to_owned(),
+        false => command_line::explain(PROGRAM, output).trim_start_matches("--").to_owned(),
     }
 }
 

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 
 use smtp_server::spool::OpenError;
 
-/// EX_USAGE: the command line is wrong.
-pub(crate) const USAGE: u8 = 64;
+pub(crate) use smtp_client::command_line::USAGE;
 /// EX_NOUSER: no such user or group.
 pub(crate) const NO_USER: u8 = 67;
 /// EX_UNAVAILABLE: the address is taken.

@@ -12,11 +12,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use smtp_client::command_line;
 use smtp_server::spool::Spool;
 use smtp_server::{Server, Stopper};
 
 use exit::Failure;
 use setup::Setup;
+
+const PROGRAM: &str = "smtp-server";
 
 fn main() -> ExitCode {
     let options = match options::read() {
@@ -27,7 +30,7 @@ fn main() -> ExitCode {
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            say(&format!("smtp-server: {}", smtp_client::logging::escape(&failure.text)));
+            command_line::complain(PROGRAM, &failure.text);
             ExitCode::from(failure.code)
         }
     }

@@ -1,16 +1,16 @@
 //! The settings as they are written, on the command line or in a file: every one may be absent.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use argh::FromArgs;
+use smtp_client::command_line;
 use smtp_server::network::Network;
 use smtp_server::proto::address::{AddressError, DomainName};
 
-use crate::exit;
+use crate::PROGRAM;
 
 /// Receives mail over SMTP and keeps it. With no option at all it listens on 127.0.0.1:2525, takes mail for any local
 /// part at localhost and at its own hostname, and keeps it in ./spool (look at it with smtp-spool).
@@ -87,46 +87,9 @@ pub(crate) enum Deliver {
     Keep,
 }
 
-/// Reads the command line. What argh has to say is printed here: help to standard output, errors to standard error.
+/// Reads the command line; see [`command_line::read`].
 pub(crate) fn read() -> Result<Options, ExitCode> {
-    let words: Vec<String> = match std::env::args_os().map(|word| word.into_string()).collect() {
-        Ok(words) => words,
-        Err(word) => {
-            crate::say(&format!("smtp-server: an argument is not UTF-8: {:?}", word.to_string_lossy()));
-            return Err(ExitCode::from(exit::USAGE));
-        }
-    };
-    let words: Vec<&str> = words.iter().map(String::as_str).skip(1).collect();
-    if words == ["--version"] {
-        // Whoever closed standard output does not want to know.
-        let _ = writeln!(std::io::stdout(), "smtp-server {}", env!("CARGO_PKG_VERSION"));
-        return Err(ExitCode::SUCCESS);
-    }
-    Options::from_args(&["smtp-server"], &words).map_err(|early| match early.status {
-        Ok(()) => {
-            let _ = writeln!(std::io::stdout(), "{}", early.output.trim_end());
-            ExitCode::SUCCESS
-        }
-        Err(()) => {
-            crate::say(&format!("smtp-server: {}", smtp_client::logging::escape(&explain(&early.output))));
-            ExitCode::from(exit::USAGE)
-        }
-    })
-}
-
-/// What argh says about wrong words, in our form: `--threads "many": write a number`.
-pub(crate) fn explain(output: &str) -> String {
-    let value = output.strip_prefix("Error parsing option '").and_then(|rest| {
-        let (name, rest) = rest.split_once("' with value '")?;
-        // No reason holds these marks, whatever the value does.
-        let (value, reason) = rest.rsplit_once("': ")?;
-        let reason = match reason.trim_end() {
-            "duplicate values provided" => "given twice",
-            reason => reason,
-        };
-        Some(format!("{name} \"{value}\": {reason}"))
-    });
-    value.unwrap_or_else(|| output.trim_end().replace('\n', "; "))
+    command_line::read(PROGRAM, env!("CARGO_PKG_VERSION"), |word| word)
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
@@ -182,9 +145,9 @@ mod tests {
             (["--accept-bare-lf", "x"], "--accept-bare-lf \"x\": write a network like 192.0.2.0/24 or 2001:db8::/32"),
         ] {
             let early = Options::from_args(&["smtp-server"], &words).map(|_| ()).unwrap_err();
-            assert_eq!(explain(&early.output), expected);
+            assert_eq!(command_line::explain(PROGRAM, &early.output), expected);
         }
         let twice = Options::from_args(&["smtp-server"], &["--spool", "a", "--spool", "b"]).map(|_| ()).unwrap_err();
-        assert_eq!(explain(&twice.output), "--spool \"b\": given twice");
+        assert_eq!(command_line::explain(PROGRAM, &twice.output), "--spool \"b\": given twice");
     }
 }

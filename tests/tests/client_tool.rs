@@ -208,7 +208,7 @@ fn wrong_command_lines_are_explained() {
         (&["send", "--retries", "1\n\u{1b}"], "--retries \"1\\u{a}\\u{1b}\": not"),
         (&["send", "--form", "a@x"], "smtp-client: unrecognized argument: --form; see smtp-client --help"),
         (&["send", "--from"], "smtp-client: no value provided for option '--from'; see smtp-client --help"),
-        (&["send", "--from", "a@x", "--from", "b@x"], "--from \"b@x\": duplicate"),
+        (&["send", "--from", "a@x", "--from", "b@x"], "--from \"b@x\": given twice"),
     ] {
         let output = run_with_input(arguments, LETTER);
         assert_eq!(code(&output), 64, "{arguments:?}: {output:?}");

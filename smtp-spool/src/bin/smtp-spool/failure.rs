@@ -5,7 +5,7 @@ use std::io;
 
 use smtp_spool::{OpenError, ReadError, StoreError};
 
-use crate::printable::Printable;
+use smtp_proto::printable::Printable;
 
 const USAGE: u8 = 64;
 const DATA: u8 = 65;

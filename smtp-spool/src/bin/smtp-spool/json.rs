@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::printable::is_steering;
+use smtp_proto::printable::is_steering;
 
 /// A text as a JSON string, in quotes.
 pub(crate) struct Text<'a>(pub(crate) &'a str);

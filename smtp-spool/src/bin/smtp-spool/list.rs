@@ -9,7 +9,7 @@ use smtp_spool::{MessageId, MessageState, ReadError, Reader, RecipientState, Sta
 
 use crate::failure::Failure;
 use crate::json::{Array, Text};
-use crate::printable::Printable;
+use smtp_proto::printable::Printable;
 
 /// List the messages, the oldest first.
 #[derive(FromArgs)]

@@ -7,7 +7,6 @@ mod export;
 mod failure;
 mod json;
 mod list;
-mod printable;
 mod remove;
 mod show;
 
@@ -18,7 +17,7 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use failure::Failure;
-use printable::Printable;
+use smtp_proto::printable::Printable;
 
 /// Look into a spool directory, take messages out of it, check it.
 #[derive(FromArgs)]

@@ -7,7 +7,7 @@ use argh::FromArgs;
 use smtp_spool::{Content, MessageId, Reader};
 
 use crate::failure::Failure;
-use crate::printable::Printable;
+use smtp_proto::printable::Printable;
 
 /// Write one message to standard output, octet for octet.
 #[derive(FromArgs)]

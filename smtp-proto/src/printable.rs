@@ -1,13 +1,14 @@
-//! Text from disk on its way to a terminal: nothing in it may steer the terminal or feign a line.
+//! Text on its way to a terminal: letters of all languages stay, what would steer the terminal or deceive the eye is shown
+//! as `\u{..}`.
 
 use std::fmt;
 
-/// Prints a text with what does something, instead of showing something, as `\u{..}`. `smtp-client` has the same rule.
-pub(crate) struct Printable<'a>(pub(crate) &'a str);
+/// Prints a text with what does something, instead of showing something, escaped.
+pub struct Printable<'a>(pub &'a str);
 
-/// Whether a character does something instead of showing something: control characters, the line separators of Unicode, marks that reverse the order of what is shown, and other format
-/// characters, which nobody sees.
-pub(crate) fn is_steering(character: char) -> bool {
+/// Whether a character does something instead of showing something: control characters, the line separators of Unicode,
+/// marks that reverse the order of what is shown, and other format characters, which nobody sees.
+pub fn is_steering(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -39,11 +40,14 @@ mod tests {
     #[test]
     fn shows_letters_and_hides_commands() {
         for (text, shown) in [
-            ("<müller@example.org>", "<müller@example.org>"),
+            ("<m\u{fc}ller@\u{4f8b}\u{3048}.example>", "<m\u{fc}ller@\u{4f8b}\u{3048}.example>"),
             ("a\u{1b}[2J\r\nb", "a\\u{1b}[2J\\u{d}\\u{a}b"),
-            ("\u{9b}31m\u{202e}\u{2028}\u{200b}", "\\u{9b}31m\\u{202e}\\u{2028}\\u{200b}"),
+            ("\u{9b}31m\u{202e}\u{2028}\u{200b}\u{feff}", "\\u{9b}31m\\u{202e}\\u{2028}\\u{200b}\\u{feff}"),
+            // Escaped once is escaped.
+            ("550 \\x1b[31m", "550 \\x1b[31m"),
         ] {
             assert_eq!(Printable(text).to_string(), shown);
+            assert_eq!(Printable(shown).to_string(), shown);
         }
     }
 }

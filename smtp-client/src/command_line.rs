@@ -1,0 +1,92 @@
+//! What the command lines of the tools have in common: how they are read, and how a mistake is told.
+//!
+//! One line, in our words, with the option and the value in it; exit code 64. Help and version go to standard output.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+use smtp_proto::printable::Printable;
+
+/// EX_USAGE: the command line is wrong.
+pub const USAGE: u8 = 64;
+
+/// Reads the command line of `program`. `replace` may put another word in the place of one that argh would not take. What
+/// there is to say instead of going on is said here; what comes back then is the exit code.
+pub fn read<T: FromArgs>(program: &str, version: &str, replace: fn(&str) -> &str) -> Result<T, ExitCode> {
+    let words: Result<Vec<String>, _> = std::env::args_os().skip(1).map(|word| word.into_string()).collect();
+    let words =
+        words.map_err(|word| wrong(program, &format!("an argument is not UTF-8: {}", word.to_string_lossy())))?;
+    let words: Vec<&str> = words.iter().map(|word| replace(word)).collect();
+    if words == ["--version"] {
+        return Err(say(&format!("{program} {version}")));
+    }
+    T::from_args(&[program], &words).map_err(|early| match early.status {
+        Ok(()) => say(early.output.trim_end()),
+        Err(()) => wrong(program, &explain(program, &early.output)),
+    })
+}
+
+/// Whoever closed standard output does not want to know.
+fn say(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
+}
+
+fn wrong(program: &str, text: &str) -> ExitCode {
+    complain(program, text);
+    ExitCode::from(USAGE)
+}
+
+/// Writes a line to standard error, with nothing in it that would steer a terminal. There is nobody left to tell if that
+/// fails.
+pub fn complain(program: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "{program}: {}", Printable(text));
+}
+
+/// What argh says about wrong words, in our form: `--threads "many": write a number`.
+pub fn explain(program: &str, output: &str) -> String {
+    let output = output.trim_end();
+    let value = output.strip_prefix("Error parsing option '").and_then(|rest| {
+        let (name, rest) = rest.split_once("' with value '")?;
+        // No reason holds these marks, whatever the value does.
+        let (value, reason) = rest.rsplit_once("': ")?;
+        let reason = if reason == "duplicate values provided" { "given twice" } else { reason };
+        Some(format!("{name} \"{value}\": {reason}"))
+    });
+    if let Some(text) = value {
+        return text;
+    }
+    let text = match output.strip_prefix("One of the following subcommands must be present:") {
+        Some(commands) => {
+            let commands: Vec<_> = commands.split_whitespace().filter(|command| *command != "help").collect();
+            format!("needs a command: {}", commands.join(", "))
+        }
+        None => output.replacen("Unrecognized", "unrecognized", 1).replacen("No value", "no value", 1),
+    };
+    format!("{}; see {program} --help", text.trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_on_one_line_and_in_our_words() {
+        for (output, expected) in [
+            ("Error parsing option '--to' with value 'a': b': no address\n", "--to \"a': b\": no address"),
+            (
+                "Error parsing option '--spool' with value 'b': duplicate values provided\n",
+                "--spool \"b\": given twice",
+            ),
+            (
+                "One of the following subcommands must be present:\n    help\n    send\n",
+                "needs a command: send; see tool --help",
+            ),
+            ("Unrecognized argument: --x\n", "unrecognized argument: --x; see tool --help"),
+            ("No value provided for option '--to'.\n", "no value provided for option '--to'; see tool --help"),
+        ] {
+            assert_eq!(explain("tool", output), expected);
+        }
+    }
+}
