@@ -85,7 +85,7 @@ pub struct Config {
     /// How long the content may stand still.
     pub content_timeout: Duration,
     /// Octets a second that the content must reach on average, once [`Config::content_timeout`] is over. A peer that
-    /// dribbles cannot hold its thread for days.
+    /// dribbles does not hold its thread for ever: with the defaults, the largest message has 37 hours.
     pub content_octets_per_second: u64,
 }
 

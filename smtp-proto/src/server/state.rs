@@ -315,10 +315,12 @@ impl ServerSession {
                 self.reply(&replies::sender_ok());
             }
             Asked::Rcpt(client, mut transaction, recipient) => {
-                // The same recipient twice is one copy all the same.
-                if !transaction.recipients.contains(&recipient) {
-                    transaction.recipients.push(recipient);
+                // The same recipient twice is one copy all the same. It is agreed to again and moves no mail: said every few
+                // minutes it would hold a thread for ever.
+                if transaction.recipients.contains(&recipient) {
+                    return self.idle(State::Mail(client, transaction), replies::recipient_ok());
                 }
+                transaction.recipients.push(recipient);
                 self.state = State::Mail(client, transaction);
                 self.reply(&replies::recipient_ok());
             }

@@ -177,6 +177,15 @@ fn fruitless_commands() {
         assert_eq!(host.say(line), "421 4.7.0 Too many commands that move no mail", "{line}");
         assert!(host.is_closed);
     }
+    // A recipient that is agreed to once more: a peer that said it every five minutes held its thread for ever.
+    let mut host = Host::with(config.clone(), refuse_some);
+    host.agree_all(&["HELO a", "MAIL FROM:<a@a>", "RCPT TO:<b@b>"]);
+    for _ in 0..28 {
+        host.agree("RCPT TO:<b@b>");
+    }
+    host.agree("RCPT TO:<c@b>");
+    host.agree("RCPT TO:<b@b>");
+    assert_eq!(host.say("RCPT TO:<b@b>"), "421 4.7.0 Too many commands that move no mail");
     // Mail that moves is never too much, and wipes the slate.
     let mut host = Host::with(config, refuse_some);
     host.agree("HELO a");
