@@ -243,10 +243,11 @@ impl Connection {
             return;
         }
         self.read_waiting();
+        let has_spoken = !self.input.is_empty();
         match self.handle_input() {
             Event::Closed(ending) => self.end(ending),
-            // The beginning of a reply.
-            _ if !self.input.is_empty() => {
+            // The beginning of a reply, of which the session may have taken whole lines already.
+            _ if has_spoken => {
                 self.end(Ending::Failed(Stage::Ready, Cause::Reply(ReplyError::Unexpected)));
             }
             _ => {}

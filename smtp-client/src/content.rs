@@ -49,6 +49,8 @@ pub enum ContentError {
     BareCarriageReturn(BareCarriageReturn),
     /// Its header section is longer than [`header::HEADER_OCTETS`], so its Bcc fields cannot be taken out.
     HeaderTooLong,
+    /// Its header section is broken off by a line that is no field, and a Bcc field stands behind it.
+    StrayBcc,
 }
 
 impl fmt::Display for ContentError {
@@ -56,6 +58,9 @@ impl fmt::Display for ContentError {
         match self {
             ContentError::Io(error) => error.fmt(f),
             ContentError::BareCarriageReturn(error) => error.fmt(f),
+            ContentError::StrayBcc => f.write_str(
+                "a line that is no header field stands before a Bcc field, so Bcc cannot be told from text and taken out",
+            ),
             ContentError::HeaderTooLong => {
                 write!(f, "the header section is longer than {} octets", header::HEADER_OCTETS)
             }
@@ -68,7 +73,7 @@ impl std::error::Error for ContentError {
         match self {
             ContentError::Io(error) => Some(error),
             ContentError::BareCarriageReturn(error) => Some(error),
-            ContentError::HeaderTooLong => None,
+            ContentError::HeaderTooLong | ContentError::StrayBcc => None,
         }
     }
 }
@@ -197,11 +202,15 @@ impl DotCount {
 }
 
 fn find_header_end(octets: &[u8], is_whole: bool) -> Result<usize, ContentError> {
-    match header::header_end(octets) {
-        Some(end) => Ok(end),
-        None if is_whole => Ok(octets.len()),
-        None => Err(ContentError::HeaderTooLong),
+    let end = match header::header_end(octets) {
+        Some(end) => end,
+        None if is_whole => octets.len(),
+        None => return Err(ContentError::HeaderTooLong),
+    };
+    if header::has_stray_bcc(octets.get(end..).unwrap_or_default()) {
+        return Err(ContentError::StrayBcc);
     }
+    Ok(end)
 }
 
 /// Reads a part of a file without moving the file's own position, so that one open file serves every try.
@@ -320,6 +329,27 @@ mod tests {
     fn a_header_section_without_end_is_refused() {
         let endless = b"X: y\n".repeat(header::HEADER_OCTETS / 5 + 1);
         assert!(matches!(Content::from_reader(endless.as_slice()), Err(ContentError::HeaderTooLong)));
+    }
+
+    /// An mbox separator, a byte order mark or a torn line before the header section made all of it text, Bcc included, and
+    /// it was sent.
+    #[test]
+    fn a_bcc_field_that_cannot_be_taken_out_is_refused() {
+        for message in [
+            &b"From u@x Mon Jan  1 12:00:00 2024\nBcc: hidden@x\n\nhello\n"[..],
+            b"\xef\xbb\xbfSubject: s\r\nBcc: hidden@x\r\n\r\nhello\r\n",
+            b"To: a@x\ntorn line\nresent-BCC : hidden@x\n\nhello\n",
+        ] {
+            assert!(matches!(Content::from_bytes(message.to_vec()), Err(ContentError::StrayBcc)), "{message:?}");
+        }
+        for message in [
+            &b"To: a@x\n\nBcc: is text here\n"[..],
+            b"no header at all\n\nBcc: is text here\n",
+            b"\nBcc: is text here\n",
+            b"To: a@x\nBcc: hidden@x\n\nhello\n",
+        ] {
+            assert!(Content::from_bytes(message.to_vec()).is_ok(), "{message:?}");
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(crate) fn of_content_error(error: &ContentError) -> u8 {
     match error {
         ContentError::Io(error) if is_missing(error.kind()) => NO_INPUT,
         ContentError::Io(_) => IO,
-        ContentError::BareCarriageReturn(_) | ContentError::HeaderTooLong => DATA,
+        ContentError::BareCarriageReturn(_) | ContentError::HeaderTooLong | ContentError::StrayBcc => DATA,
     }
 }
 

@@ -93,6 +93,15 @@ fn field_name(line: &[u8]) -> Option<&[u8]> {
     (!name.is_empty() && name.iter().all(|octet| matches!(octet, b'!'..=b'~'))).then_some(name)
 }
 
+/// Whether a Bcc field stands behind [`header_end`] and before the first empty line: the header section is broken off by
+/// something that is no field, such as an mbox separator, and whoever wrote Bcc meant it.
+pub fn has_stray_bcc(behind: &[u8]) -> bool {
+    let is_end = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).is_empty();
+    let lines = behind.split(|octet| *octet == b'\n').take_while(|line| !is_end(line));
+    let mut names = lines.filter_map(field_name);
+    names.any(|name| name.eq_ignore_ascii_case(b"bcc") || name.eq_ignore_ascii_case(b"resent-bcc"))
+}
+
 /// Whether a line that is cut off may still become a field.
 fn could_be_field(line: &[u8]) -> bool {
     line.iter().all(|octet| matches!(octet, b'!'..=b'~'))

@@ -284,7 +284,7 @@ fn a_refusal_together_with_the_354_and_the_close() {
 /// A reply that belongs to no command ends the connection before it is taken for the answer to the next one.
 #[test]
 fn replies_that_nobody_asked_for() {
-    for extra in ["250 OK", "354 go on", "550 no", "25", "hello"] {
+    for extra in ["250 OK", "354 go on", "550 no", "25", "hello", "250-more to come"] {
         let (go_on, wait) = mpsc::channel();
         let script = good_until(Stage::EndOfContent)
             .say("250 queued")
