@@ -228,7 +228,8 @@ impl Connection<'_> {
     }
 
     /// Closes so that the last reply arrives: a close with input unread would reset the connection and could take the
-    /// reply with it. Nothing waits for it longer than the configured time.
+    /// reply with it. Nothing waits for it longer than the configured time; a session that was drained or evicted does not
+    /// wait at all, since its reading half is shut already.
     fn linger(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)?;
         let until = Instant::now() + self.host.config.linger_timeout;

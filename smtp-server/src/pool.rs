@@ -87,8 +87,19 @@ impl Pool {
                 drop(living);
             })
         };
-        let threads = (0..threads).map(spawn).collect::<io::Result<_>>()?;
-        Ok((pool, Workers { threads, alive }))
+        let mut workers = Workers { threads: Vec::with_capacity(threads), alive };
+        for number in 0..threads {
+            match spawn(number) {
+                Ok(thread) => workers.threads.push(thread),
+                Err(error) => {
+                    // The threads that are there hold the store; whoever tries again must find it free.
+                    pool.close();
+                    workers.threads.into_iter().for_each(|thread| drop(thread.join()));
+                    return Err(error);
+                }
+            }
+        }
+        Ok((pool, workers))
     }
 
     /// Hands a connection to a free thread, or turns it away.

@@ -59,10 +59,10 @@ impl Server {
         let ids = IdSource::new((std::process::id() & 0xffff) as u16)?;
         // Looked up once: reading the time zone's file is nothing for a session thread.
         let time_zone = jiff::tz::TimeZone::system();
+        let clones = listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
         let (pool, workers) = Pool::start(Host { config, store, policy, ids, time_zone })?;
         let (running, stopped) = crossbeam_channel::bounded(0);
         let (hurry, hurried) = crossbeam_channel::bounded(1);
-        let clones = listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
         let stopper = Stopper {
             shared: Arc::new(StopperState {
                 listeners: clones,
@@ -71,13 +71,15 @@ impl Server {
                 hurry,
             }),
         };
-        let accept = |listener: TcpListener| {
-            let (pool, stopped) = (pool.clone(), stopped.clone());
+        let acceptors = Vec::with_capacity(listeners.len());
+        // From here on an error drops the server, which stops what has been started.
+        let mut server = Server { addresses, stopper, pool, acceptors, workers, drain_timeout, hurried };
+        for listener in listeners {
+            let (pool, stopped) = (server.pool.clone(), stopped.clone());
             let builder = std::thread::Builder::new().name("acceptor".to_owned());
-            builder.spawn(move || listener::accept_all(&listener, &pool, &stopped))
-        };
-        let acceptors = listeners.into_iter().map(accept).collect::<io::Result<_>>()?;
-        Ok(Server { addresses, stopper, pool, acceptors, workers, drain_timeout, hurried })
+            server.acceptors.push(builder.spawn(move || listener::accept_all(&listener, &pool, &stopped))?);
+        }
+        Ok(server)
     }
 
     /// The addresses on which it listens, with the ports that port 0 became.
