@@ -187,7 +187,7 @@ fn contains_word(text: &str, word: &str) -> bool {
 fn machine_paths(text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (line, text) in numbered(text) {
-        for path in ["/root/", "/work/", "/Users/", "C:\\"] {
+        for path in ["/root/", "/home/", "/Users/", "C:\\"] {
             if text.contains(path) {
                 findings.push(Finding { line, what: format!("a path of one machine: {path}") });
             }
