@@ -108,6 +108,12 @@ impl Reply {
         Reply { code, enhanced, lines: printable_lines(text.into()) }
     }
 
+    /// A reply that is written in the program: `Reply::literal::<550>(7, 1, "No")` is `550 5.7.1 No`. A wrong code does not
+    /// compile, and the enhanced code is of the same class by construction.
+    pub fn literal<const CODE: u16>(subject: u16, detail: u16, text: impl Into<Cow<'static, str>>) -> Self {
+        Reply::new(Code::literal::<CODE>(), Some(EnhancedCode::new((CODE / 100) as u8, subject, detail)), text)
+    }
+
     /// The three digits.
     pub fn code(&self) -> Code {
         self.code

@@ -60,7 +60,7 @@ use crate::content::LineEnds;
 use crate::extension::{Extension, Extensions};
 use crate::limits;
 use crate::line::{Line, LineReader};
-use crate::reply::{Code, EnhancedCode, Reply};
+use crate::reply::Reply;
 use crate::trace::Protocol;
 use crate::transaction::{Recipient, Transaction};
 use state::{Asked, State};
@@ -154,8 +154,7 @@ impl Decision {
     /// refuses nothing does not compile.
     pub fn refuse<const CODE: u16>(subject: u16, detail: u16, text: impl Into<Cow<'static, str>>) -> Self {
         const { assert!(CODE >= 400 && CODE <= 599) };
-        let enhanced = EnhancedCode::new((CODE / 100) as u8, subject, detail);
-        Decision::Refuse(Reply::new(Code::literal::<CODE>(), Some(enhanced), text))
+        Decision::Refuse(Reply::literal::<CODE>(subject, detail, text))
     }
 }
 

@@ -1,43 +1,37 @@
 //! The replies that are not about the protocol but about this host: its rules, its disk, its threads.
 
-use std::borrow::Cow;
-
-use smtp_proto::reply::{Code, EnhancedCode, Reply};
+use smtp_proto::reply::Reply;
 use smtp_spool::StoreError;
 
-fn reply<const CODE: u16>(subject: u16, detail: u16, text: impl Into<Cow<'static, str>>) -> Reply {
-    Reply::new(Code::literal::<CODE>(), Some(EnhancedCode::new((CODE / 100) as u8, subject, detail)), text)
-}
-
 pub(crate) fn busy() -> Reply {
-    reply::<421>(3, 2, "All of this server's threads are busy; come back later")
+    Reply::literal::<421>(3, 2, "All of this server's threads are busy; come back later")
 }
 
 pub(crate) fn too_many_connections() -> Reply {
-    reply::<421>(7, 0, "Too many connections from your address; come back later")
+    Reply::literal::<421>(7, 0, "Too many connections from your address; come back later")
 }
 
 pub(crate) fn failure() -> Reply {
-    reply::<421>(3, 0, "Something broke on our side; come back later")
+    Reply::literal::<421>(3, 0, "Something broke on our side; come back later")
 }
 
 /// RFC 5321, 3.6.2 and 7.9: policy refusals use 550.
 pub(crate) fn relaying_refused() -> Reply {
-    reply::<550>(7, 1, "This server takes no mail for that domain")
+    Reply::literal::<550>(7, 1, "This server takes no mail for that domain")
 }
 
 pub(crate) fn odd_local_part() -> Reply {
-    reply::<550>(7, 1, "Addresses that hold a route (@, % or ! in the local part) are not taken")
+    Reply::literal::<550>(7, 1, "Addresses that hold a route (@, % or ! in the local part) are not taken")
 }
 
 pub(crate) fn unknown_recipient() -> Reply {
-    reply::<550>(1, 1, "There is no such mailbox here")
+    Reply::literal::<550>(1, 1, "There is no such mailbox here")
 }
 
 /// Anything that is our fault is temporary.
 pub(crate) fn store_error(error: &StoreError) -> Reply {
     if error.is_full() {
-        return reply::<452>(3, 1, "There is not enough room for the message now; try again later");
+        return Reply::literal::<452>(3, 1, "There is not enough room for the message now; try again later");
     }
-    reply::<451>(3, 0, "The message could not be stored; try again later")
+    Reply::literal::<451>(3, 0, "The message could not be stored; try again later")
 }

@@ -10,11 +10,6 @@ use crate::extension::Extensions;
 use crate::parameter::ParameterError;
 use crate::reply::{Class, Code, EnhancedCode, Reply};
 
-/// A reply whose enhanced code is of the same class as its code.
-fn reply<const CODE: u16>(subject: u16, detail: u16, text: impl Into<Cow<'static, str>>) -> Reply {
-    Reply::new(Code::literal::<CODE>(), Some(EnhancedCode::new((CODE / 100) as u8, subject, detail)), text)
-}
-
 /// RFC 2034, 4: no enhanced code in the greeting, in replies to EHLO and HELO, and in 3yz.
 fn bare<const CODE: u16>(text: impl Into<Cow<'static, str>>) -> Reply {
     Reply::new(Code::literal::<CODE>(), None, text)
@@ -47,70 +42,72 @@ fn text(reply: &Reply) -> String {
 }
 
 pub(super) fn refused_session() -> Reply {
-    reply::<503>(5, 1, "No mail is taken from you here; only QUIT is left")
+    Reply::literal::<503>(5, 1, "No mail is taken from you here; only QUIT is left")
 }
 
 pub(super) fn early_talker() -> Reply {
-    reply::<554>(5, 0, "You spoke before you were answered; wait for the greeting and for the reply to EHLO")
+    Reply::literal::<554>(5, 0, "You spoke before you were answered; wait for the greeting and for the reply to EHLO")
 }
 
 pub(super) fn foreign_protocol() -> Reply {
-    reply::<554>(5, 1, "This is an SMTP server, and that was not SMTP")
+    Reply::literal::<554>(5, 1, "This is an SMTP server, and that was not SMTP")
 }
 
 pub(super) fn closing(reason: CloseReason) -> Reply {
     match reason {
-        CloseReason::Drain => reply::<421>(3, 2, "The server is being stopped; come back later"),
-        CloseReason::Evict => reply::<421>(3, 2, "Others are waiting and this connection was idle; come back later"),
-        CloseReason::Deadline => reply::<421>(4, 2, "That took too long; come back later"),
-        CloseReason::Failure => reply::<421>(3, 0, "Something broke on our side; come back later"),
+        CloseReason::Drain => Reply::literal::<421>(3, 2, "The server is being stopped; come back later"),
+        CloseReason::Evict => {
+            Reply::literal::<421>(3, 2, "Others are waiting and this connection was idle; come back later")
+        }
+        CloseReason::Deadline => Reply::literal::<421>(4, 2, "That took too long; come back later"),
+        CloseReason::Failure => Reply::literal::<421>(3, 0, "Something broke on our side; come back later"),
     }
 }
 
 pub(super) fn goodbye() -> Reply {
-    reply::<221>(0, 0, "Goodbye")
+    Reply::literal::<221>(0, 0, "Goodbye")
 }
 
 // ---- Lines and commands --------------------------------------------------------------------------------------------
 
 pub(super) fn bare_line_feed() -> Reply {
     // RFC 7504, 3: 521 is final, and the connection ends with it.
-    reply::<521>(5, 2, "Lines must end in CRLF; a bare LF is not a line end (RFC 5321, 2.3.8)")
+    Reply::literal::<521>(5, 2, "Lines must end in CRLF; a bare LF is not a line end (RFC 5321, 2.3.8)")
 }
 
 pub(super) fn line_too_long() -> Reply {
-    reply::<500>(5, 2, "The line is too long")
+    Reply::literal::<500>(5, 2, "The line is too long")
 }
 
 pub(super) fn endless_line() -> Reply {
-    reply::<421>(7, 0, "The line does not end")
+    Reply::literal::<421>(7, 0, "The line does not end")
 }
 
 pub(super) fn too_many_errors() -> Reply {
-    reply::<421>(7, 0, "Too many errors")
+    Reply::literal::<421>(7, 0, "Too many errors")
 }
 
 pub(super) fn too_many_commands() -> Reply {
-    reply::<421>(7, 0, "Too many commands that move no mail")
+    Reply::literal::<421>(7, 0, "Too many commands that move no mail")
 }
 
 pub(super) fn command_error(error: CommandError) -> Reply {
     let text = capitalised(&error.to_string());
     match error {
         // RFC 5321, 4.1.2: "MUST reject that command with a 501 response".
-        CommandError::Octets => reply::<501>(5, 2, text),
-        CommandError::UnknownVerb => reply::<500>(5, 1, text),
+        CommandError::Octets => Reply::literal::<501>(5, 2, text),
+        CommandError::UnknownVerb => Reply::literal::<500>(5, 1, text),
         CommandError::ForeignProtocol => foreign_protocol(),
         CommandError::Chunk => unreadable_chunk(),
         CommandError::Arguments(usage) if usage.starts_with("EHLO") || usage.starts_with("HELO") => bare::<501>(text),
-        CommandError::Arguments(_) => reply::<501>(5, 4, text),
+        CommandError::Arguments(_) => Reply::literal::<501>(5, 4, text),
         // RFC 5321, 4.5.3.1.10: a path that is too long is 501.
-        CommandError::ReversePath(AddressError::TooLong) => reply::<501>(5, 2, text),
-        CommandError::ForwardPath(AddressError::TooLong) => reply::<501>(5, 2, text),
-        CommandError::ReversePath(_) => reply::<501>(1, 7, text),
-        CommandError::ForwardPath(_) => reply::<501>(1, 3, text),
-        CommandError::Parameter(ParameterError::Unknown) => reply::<555>(5, 4, text),
-        CommandError::Parameter(_) => reply::<501>(5, 4, text),
+        CommandError::ReversePath(AddressError::TooLong) => Reply::literal::<501>(5, 2, text),
+        CommandError::ForwardPath(AddressError::TooLong) => Reply::literal::<501>(5, 2, text),
+        CommandError::ReversePath(_) => Reply::literal::<501>(1, 7, text),
+        CommandError::ForwardPath(_) => Reply::literal::<501>(1, 3, text),
+        CommandError::Parameter(ParameterError::Unknown) => Reply::literal::<555>(5, 4, text),
+        CommandError::Parameter(_) => Reply::literal::<501>(5, 4, text),
     }
 }
 
@@ -120,7 +117,7 @@ fn capitalised(text: &str) -> String {
 }
 
 pub(super) fn not_offered() -> Reply {
-    reply::<502>(5, 1, "That command is not offered here")
+    Reply::literal::<502>(5, 1, "That command is not offered here")
 }
 
 // ---- Hello and the small commands ----------------------------------------------------------------------------------
@@ -140,20 +137,20 @@ pub(super) fn helo(hostname: &Domain) -> Reply {
 }
 
 pub(super) fn reset() -> Reply {
-    reply::<250>(0, 0, "The transaction is forgotten")
+    Reply::literal::<250>(0, 0, "The transaction is forgotten")
 }
 
 pub(super) fn noop() -> Reply {
-    reply::<250>(0, 0, "OK")
+    Reply::literal::<250>(0, 0, "OK")
 }
 
 /// RFC 5321, 3.5.3 and 7.3: 250 only for what was truly verified, and telling who exists helps those who guess.
 pub(super) fn cannot_verify() -> Reply {
-    reply::<252>(5, 0, "Addresses are not verified; send the message and it will be tried")
+    Reply::literal::<252>(5, 0, "Addresses are not verified; send the message and it will be tried")
 }
 
 pub(super) fn help() -> Reply {
-    reply::<214>(
+    Reply::literal::<214>(
         0,
         0,
         "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nThey are explained in RFC 5321 and RFC 3030",
@@ -163,45 +160,45 @@ pub(super) fn help() -> Reply {
 // ---- The transaction -----------------------------------------------------------------------------------------------
 
 pub(super) fn hello_first() -> Reply {
-    reply::<503>(5, 1, "Say EHLO first")
+    Reply::literal::<503>(5, 1, "Say EHLO first")
 }
 
 pub(super) fn nested_mail() -> Reply {
-    reply::<503>(5, 1, "A transaction is open already; send RSET to drop it")
+    Reply::literal::<503>(5, 1, "A transaction is open already; send RSET to drop it")
 }
 
 pub(super) fn mail_first() -> Reply {
-    reply::<503>(5, 1, "Send MAIL first")
+    Reply::literal::<503>(5, 1, "Send MAIL first")
 }
 
 pub(super) fn no_recipients() -> Reply {
-    reply::<554>(5, 1, "There is no valid recipient")
+    Reply::literal::<554>(5, 1, "There is no valid recipient")
 }
 
 pub(super) fn parameter_not_offered() -> Reply {
-    reply::<555>(5, 4, "A parameter belongs to an extension that is not offered here")
+    Reply::literal::<555>(5, 4, "A parameter belongs to an extension that is not offered here")
 }
 
 /// RFC 6531, 3.5.
 pub(super) fn smtputf8_missing() -> Reply {
-    reply::<553>(6, 7, "An address with non-ASCII characters needs SMTPUTF8 on MAIL")
+    Reply::literal::<553>(6, 7, "An address with non-ASCII characters needs SMTPUTF8 on MAIL")
 }
 
 /// RFC 1870, 6.1 and 6.3.
 pub(super) fn message_too_big(limit_octets: u64) -> Reply {
-    reply::<552>(3, 4, format!("A message may have {limit_octets} octets here, and no more"))
+    Reply::literal::<552>(3, 4, format!("A message may have {limit_octets} octets here, and no more"))
 }
 
 pub(super) fn too_many_recipients() -> Reply {
-    reply::<452>(5, 3, "Too many recipients; send the message to these and again to the rest")
+    Reply::literal::<452>(5, 3, "Too many recipients; send the message to these and again to the rest")
 }
 
 pub(super) fn sender_ok() -> Reply {
-    reply::<250>(1, 0, "Sender OK")
+    Reply::literal::<250>(1, 0, "Sender OK")
 }
 
 pub(super) fn recipient_ok() -> Reply {
-    reply::<250>(1, 5, "Recipient OK")
+    Reply::literal::<250>(1, 5, "Recipient OK")
 }
 
 pub(super) fn start_content() -> Reply {
@@ -209,40 +206,40 @@ pub(super) fn start_content() -> Reply {
 }
 
 pub(super) fn accepted(text: Option<Cow<'static, str>>) -> Reply {
-    reply::<250>(0, 0, text.unwrap_or(Cow::Borrowed("Accepted")))
+    Reply::literal::<250>(0, 0, text.unwrap_or(Cow::Borrowed("Accepted")))
 }
 
 /// RFC 3030, 4.1: with the number of octets.
 pub(super) fn chunk_ok(octets: u64) -> Reply {
-    reply::<250>(0, 0, format!("{octets} octets are here"))
+    Reply::literal::<250>(0, 0, format!("{octets} octets are here"))
 }
 
 /// Row X042: DATA, or a recipient, after the first chunk.
 pub(super) fn chunks_under_way() -> Reply {
-    reply::<503>(5, 1, "The message is coming in chunks; send BDAT, or RSET to drop it")
+    Reply::literal::<503>(5, 1, "The message is coming in chunks; send BDAT, or RSET to drop it")
 }
 
 /// RFC 3030, 2: "A RSET command MUST be issued to clear the transaction before additional commands may be sent."
 pub(super) fn reset_first() -> Reply {
-    reply::<503>(5, 1, "A chunk was refused and the message is dropped; send RSET first")
+    Reply::literal::<503>(5, 1, "A chunk was refused and the message is dropped; send RSET first")
 }
 
 pub(super) fn unreadable_chunk() -> Reply {
     // RFC 7504, 3: 521 is final, and the connection ends with it.
-    reply::<521>(5, 4, "The form is BDAT size [LAST]; without a size nobody knows where the chunk ends")
+    Reply::literal::<521>(5, 4, "The form is BDAT size [LAST]; without a size nobody knows where the chunk ends")
 }
 
 pub(super) fn bare_line_end_in_content() -> Reply {
-    reply::<550>(6, 11, "The message holds a bare CR or LF; lines must end in CRLF (RFC 5321, 2.3.8)")
+    Reply::literal::<550>(6, 11, "The message holds a bare CR or LF; lines must end in CRLF (RFC 5321, 2.3.8)")
 }
 
 /// RFC 5321, 6.3.
 pub(super) fn mail_loop() -> Reply {
-    reply::<554>(4, 6, "The message has passed through too many hosts; it is going round in circles")
+    Reply::literal::<554>(4, 6, "The message has passed through too many hosts; it is going round in circles")
 }
 
 pub(super) fn endless_content() -> Reply {
-    reply::<421>(3, 4, "The message does not end")
+    Reply::literal::<421>(3, 4, "The message does not end")
 }
 
 /// What a policy refuses with must be a refusal. A 2yz or 3yz would tell the client the opposite of what was decided, so
@@ -255,6 +252,8 @@ pub(super) fn refusal(refusal: Reply) -> Reply {
             let class = if refusal.is_transient() { 4 } else { 5 };
             Reply::new(refusal.code(), Some(EnhancedCode::new(class, 0, 0)), text(&refusal))
         }
-        Class::Positive | Class::Intermediate => reply::<451>(3, 0, "Something is wrong on our side; try again later"),
+        Class::Positive | Class::Intermediate => {
+            Reply::literal::<451>(3, 0, "Something is wrong on our side; try again later")
+        }
     }
 }
