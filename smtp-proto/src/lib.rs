@@ -91,6 +91,7 @@ pub mod date;
 pub mod trace;
 
 pub mod printable;
+pub mod json;
 
 pub mod line;
 pub mod server;

@@ -419,13 +419,10 @@ fn comes_back_by_itself() {
 
 #[test]
 fn the_help_names_tries_and_codes() {
-    for arguments in [&["--help"][..], &["send", "--help"]] {
-        let output = run_with_input(arguments, b"");
-        assert_eq!((code(&output), errors(&output).as_str()), (0, ""));
-        let help = answers(&output);
-        for wanted in ["64", "65", "66", "68", "69", "74", "75", "76"] {
-            assert!(help.contains(wanted), "{wanted} is not in {help}");
-        }
+    let output = run_with_input(&["send", "--help"], b"");
+    assert_eq!((code(&output), errors(&output).as_str()), (0, ""));
+    for wanted in ["64", "65", "66", "68", "69", "74", "75", "76"] {
+        assert!(answers(&output).contains(wanted), "{wanted} is not in {output:?}");
     }
     let help = answers(&run_with_input(&["send", "--help"], b""));
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");

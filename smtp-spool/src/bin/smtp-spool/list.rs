@@ -5,10 +5,11 @@ use std::path::Path;
 
 use argh::FromArgs;
 use smtp_proto::date::Timestamp;
+use smtp_proto::json::{Array, Text};
 use smtp_spool::{MessageId, MessageState, ReadError, Reader, RecipientState, Status, Summary};
 
 use crate::failure::Failure;
-use crate::json::{Array, Text};
+
 use smtp_proto::printable::Printable;
 
 /// List the messages, the oldest first.

@@ -5,7 +5,6 @@
 mod check;
 mod export;
 mod failure;
-mod json;
 mod list;
 mod remove;
 mod show;

@@ -1,11 +1,11 @@
-//! The little JSON that a listing needs (RFC 8259).
+//! The little JSON that the tools print (RFC 8259).
 
 use std::fmt;
 
-use smtp_proto::printable::is_steering;
+use crate::printable::is_steering;
 
 /// A text as a JSON string, in quotes.
-pub(crate) struct Text<'a>(pub(crate) &'a str);
+pub struct Text<'a>(pub &'a str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,7 +24,7 @@ impl fmt::Display for Text<'_> {
 }
 
 /// Values with commas between them, in brackets.
-pub(crate) struct Array<T>(pub(crate) Vec<T>);
+pub struct Array<T>(pub Vec<T>);
 
 impl<T: fmt::Display> fmt::Display for Array<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,20 +3,73 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use argh::FromArgs;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use smtp_client::batch::{Batch, Delivery, Message, Retries};
 use smtp_client::connection::{Connection, Options};
 use smtp_client::content::Content;
 use smtp_client::header;
+use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
 use smtp_client::proto::printable::Printable;
 use smtp_client::proto::transaction::Transaction;
 use smtp_client::server_name::ServerName;
 use smtp_client::transcript::Transcript;
 
-use crate::arguments::{STANDARD_INPUT, Send};
+use crate::arguments::{self, STANDARD_INPUT};
 use crate::{complain, exit};
+
+/// Sends messages over one connection. Sender and recipients are those of each message's own header fields (From or
+/// Sender; To, Cc and Bcc) unless --from or --to say otherwise. Bcc fields are never sent. Lines may end in LF or CRLF.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "send",
+    help_triggers("-h", "--help", "help"),
+    example = "smtp-client send --server mx.example.org:25 message.eml",
+    example = "printf 'Subject: hi\\n\\nHello\\n' | smtp-client send --from me@example.com --to you@localhost",
+    note = "By default a refused connection, a name that cannot be looked up, 421 or any other 4yz is tried again after 5 and after 15 seconds: 3 tries over about 20 s.",
+    error_code(0, "every recipient of every message was accepted"),
+    error_code(64, "the command line is wrong"),
+    error_code(65, "a message cannot be sent as it is"),
+    error_code(66, "a file cannot be opened"),
+    error_code(68, "the server's name cannot be looked up"),
+    error_code(69, "the server refused for good"),
+    error_code(74, "a file cannot be read"),
+    error_code(75, "not now: the same may work later; goes before 69 when both happened"),
+    error_code(76, "the server's answer was no SMTP")
+)]
+pub(crate) struct Send {
+    /// the server to call, HOST:PORT (default 127.0.0.1:2525; without a port, 25)
+    #[argh(option, arg_name = "host:port", default = "arguments::default_server()", from_str_fn(arguments::server))]
+    pub(crate) server: ServerName,
+    /// the sender; an empty text or <> is the null reverse-path
+    #[argh(option, arg_name = "address", from_str_fn(arguments::reverse_path))]
+    pub(crate) from: Option<ReversePath>,
+    /// a recipient; may be given several times
+    #[argh(option, arg_name = "address", from_str_fn(arguments::forward_path))]
+    pub(crate) to: Vec<ForwardPath>,
+    /// how this host names itself (default: its full name, else its address in brackets)
+    #[argh(option, arg_name = "name", from_str_fn(arguments::hello_name))]
+    pub(crate) hello: Option<Domain>,
+    /// further tries after the first, for what may work later (default 2: 3 tries over about 20 s)
+    #[argh(option, arg_name = "n", default = "2", from_str_fn(arguments::retries))]
+    pub(crate) retries: u16,
+    /// give up everything so many seconds after the messages are read, pauses between tries included (default: only each
+    /// step has its time, as RFC 5321, 4.5.3.2 asks)
+    #[argh(option, arg_name = "seconds", from_str_fn(arguments::timeout))]
+    pub(crate) timeout: Option<Duration>,
+    /// send with BDAT instead of DATA where the server offers CHUNKING (RFC 3030)
+    #[argh(switch)]
+    pub(crate) chunking: bool,
+    /// show the conversation on standard error
+    #[argh(switch)]
+    pub(crate) transcript: bool,
+    /// the messages (default: one from standard input, which may also be named -)
+    #[argh(positional, arg_name = "file")]
+    pub(crate) files: Vec<PathBuf>,
+}
 
 /// Runs the command. A message that cannot be sent is found before anything is sent.
 pub(crate) fn run(arguments: Send) -> ExitCode {

@@ -1,0 +1,55 @@
+//! The values of options, read into types that hold nothing unfit for the wire.
+
+use std::time::Duration;
+
+use smtp_client::proto::address::{AddressError, Domain, ForwardPath, ReversePath};
+use smtp_client::server_name::ServerName;
+
+/// What the file `-` means.
+pub(crate) const STANDARD_INPUT: &str = "/dev/stdin";
+
+pub(crate) fn default_server() -> ServerName {
+    ServerName::default()
+}
+
+pub(crate) fn server(text: &str) -> Result<ServerName, String> {
+    text.parse().map_err(|_| format!("not a server; {}", ServerName::FORMS))
+}
+
+pub(crate) fn reverse_path(text: &str) -> Result<ReversePath, String> {
+    if text.is_empty() {
+        return Ok(ReversePath::Null);
+    }
+    text.parse().map_err(|error| no_address(text, error))
+}
+
+pub(crate) fn forward_path(text: &str) -> Result<ForwardPath, String> {
+    text.parse().map_err(|error| no_address(text, error))
+}
+
+/// Why not; for `Bob <bob@example.org>` the reason is the name.
+fn no_address(text: &str, error: AddressError) -> String {
+    let alone = text.find('<').filter(|start| *start > 0).and_then(|start| text.get(start..));
+    match alone.map(str::parse::<ForwardPath>) {
+        Some(Ok(_)) => "write the address alone, without a name".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+pub(crate) fn hello_name(text: &str) -> Result<Domain, String> {
+    let domain: Domain = text.parse().map_err(|error: AddressError| error.to_string())?;
+    // RFC 6531, 3.7.1.
+    if text.is_ascii() { Ok(domain) } else { Err("the name given with EHLO must be ASCII".to_owned()) }
+}
+
+pub(crate) fn retries(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("not a number from 0 to {}", u16::MAX))
+}
+
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(0) => Err("0 seconds are over before anything can be sent".to_owned()),
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => Err("not a number of seconds".to_owned()),
+    }
+}

@@ -1,0 +1,51 @@
+//! The `smtp-client` tool.
+
+mod arguments;
+mod exit;
+mod send;
+
+use std::process::ExitCode;
+
+use argh::FromArgs;
+use smtp_client::command_line;
+
+use arguments::STANDARD_INPUT;
+
+const PROGRAM: &str = "smtp-client";
+
+/// Sends mail over SMTP.
+#[derive(FromArgs)]
+#[argh(
+    help_triggers("-h", "--help", "help"),
+    note = "`smtp-client COMMAND --help` explains a command. Set RUST_LOG=debug to see more. `smtp-client --version` prints the version."
+)]
+struct Arguments {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Send(send::Send),
+}
+
+fn main() -> ExitCode {
+    let arguments: Arguments = match command_line::read(PROGRAM, env!("CARGO_PKG_VERSION"), named) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    smtp_client::logging::start(log::LevelFilter::Warn);
+    match arguments.command {
+        Command::Send(send) => send::run(send),
+    }
+}
+
+/// A lone hyphen is a file to us and a broken option to argh.
+fn named(word: &str) -> &str {
+    if word == "-" { STANDARD_INPUT } else { word }
+}
+
+fn complain(text: &str) {
+    command_line::complain(PROGRAM, text);
+}
