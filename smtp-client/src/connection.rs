@@ -6,6 +6,7 @@
 //! and nothing more is written (`early_answer`). What was not written to its end was not accepted, whatever the answer
 //! (`conclude`).
 
+mod circumstances;
 mod error;
 
 use std::fmt;
@@ -13,7 +14,7 @@ use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use smtp_proto::address::{AddressLiteral, Domain, DomainName};
+use smtp_proto::address::{AddressLiteral, Domain, DomainName, ForwardPath};
 use smtp_proto::client::{
     Cause, ClientSession, Config, Ending, Event, Failure, Outcome, RecipientOutcome, Stage, Timeouts,
 };
@@ -27,6 +28,7 @@ use crate::content::Content;
 use crate::server_name::ServerName;
 use crate::transcript::{Observer, Unobserved};
 use crate::wire::{Kind, Wire, WriteError, later};
+pub use circumstances::Circumstances;
 pub use error::{ConnectError, SendError};
 
 /// Octets of content that are written at once.
@@ -74,7 +76,10 @@ impl Default for Options {
 pub struct Connection {
     wire: Wire,
     session: ClientSession,
-    peer: SocketAddr,
+    /// Who it is with, and how it stood when something was last decided.
+    circumstances: Circumstances,
+    /// When we last said something.
+    said_at: Instant,
     started: Instant,
     give_up_at: Option<Instant>,
     input: Vec<u8>,
@@ -103,9 +108,10 @@ impl Connection {
         for address in addresses {
             let patience = later(Instant::now(), options.connect_timeout);
             let deadline = options.give_up_at.map_or(patience, |give_up_at| give_up_at.min(patience));
+            let began = Instant::now();
             match Wire::connect(address, deadline) {
                 Ok(stream) => return Connection::over(stream, address, options),
-                Err(error) => last = ConnectError::Connect(address, error),
+                Err(error) => last = ConnectError::Connect(address, began.elapsed(), error),
             }
         }
         Err(last)
@@ -121,7 +127,8 @@ impl Connection {
         let mut connection = Connection {
             wire,
             session: ClientSession::new(config),
-            peer,
+            circumstances: Circumstances::new(peer),
+            said_at: Instant::now(),
             started: Instant::now(),
             give_up_at: options.give_up_at,
             input: Vec::new(),
@@ -132,7 +139,7 @@ impl Connection {
         loop {
             match connection.next_event() {
                 Event::Ready => return Ok(connection),
-                Event::Closed(ending) => return Err(ConnectError::Session(peer, ending)),
+                Event::Closed(ending) => return Err(ConnectError::Session(connection.circumstances, ending)),
                 Event::NeedInput | Event::WantContent | Event::Finished(_) => {}
             }
         }
@@ -141,13 +148,14 @@ impl Connection {
     /// Sends one message. The outcome says what became of each recipient, also when the connection broke on the way, and
     /// also when it was over before: then each of them was not tried for the reason for which it ended.
     ///
-    /// SIZE and BODY are those of the content, whatever the transaction says.
+    /// SIZE and BODY are those of the content, whatever the transaction says, and SMTPUTF8 is said where its header needs it.
     pub fn send(&mut self, mut transaction: Transaction, content: &Content) -> Result<Outcome, SendError> {
         self.hear_unasked();
         if let Some(failure) = self.failure_of_next() {
             return Ok(not_tried(transaction, &failure));
         }
         transaction.parameters.size = Some(content.octets());
+        transaction.parameters.smtputf8 |= content.has_utf8_header();
         if content.is_eight_bit() && transaction.parameters.body != Some(Body::BinaryMime) {
             transaction.parameters.body = Some(Body::EightBitMime);
         }
@@ -198,7 +206,19 @@ impl Connection {
 
     /// The address of the server.
     pub fn peer(&self) -> SocketAddr {
-        self.peer
+        self.circumstances.peer
+    }
+
+    /// How things stood when the last transaction, or the conversation, ended.
+    pub fn circumstances(&self) -> &Circumstances {
+        &self.circumstances
+    }
+
+    /// Which of these recipients may go in the next transaction, by their places: as many as the server lets go together,
+    /// none if it takes no other message over this connection. Over one that has ended, all: [`Connection::send`] tells
+    /// them why.
+    pub fn room_for<'a>(&self, recipients: impl IntoIterator<Item = &'a ForwardPath>) -> Vec<usize> {
+        recipients.into_iter().enumerate().map(|(place, _)| place).collect()
     }
 
     fn now(&self) -> Duration {
@@ -225,6 +245,15 @@ impl Connection {
 
     fn handle_input(&mut self) -> Event {
         let (used, event) = self.session.handle(&self.input, self.now());
+        let is_broken = match &event {
+            Event::Finished(outcome) => Some(outcome.recipients.iter().any(|recipient| is_broken(&recipient.result))),
+            Event::Closed(ending) => Some(matches!(ending, Ending::Failed(..))),
+            Event::NeedInput | Event::Ready | Event::WantContent => None,
+        };
+        if let Some(is_broken) = is_broken {
+            let input = if is_broken { self.input.as_slice() } else { &[] };
+            self.circumstances.note(self.said_at.elapsed(), "", input);
+        }
         self.input.drain(..used);
         event
     }
@@ -324,7 +353,7 @@ impl Connection {
             self.session.handle_connection_lost();
         }
         loop {
-            match self.handle_input() {
+            match self.learn_ending() {
                 Event::Closed(ending) => {
                     self.end(ending);
                     return outcome;
@@ -333,6 +362,13 @@ impl Connection {
                 _ => return outcome,
             }
         }
+    }
+
+    /// What comes behind the end of a transaction, whose circumstances stay as they are.
+    fn learn_ending(&mut self) -> Event {
+        let (used, event) = self.session.handle(&self.input, self.now());
+        self.input.drain(..used);
+        event
     }
 
     /// Writes what waits. A server that does not read any more may have said why, and what it said is the result, not our
@@ -347,9 +383,12 @@ impl Connection {
         };
         let deadline = self.deadline();
         match self.wire.write(self.session.output(), kind, deadline) {
-            Ok(()) => self.session.clear_output(),
+            Ok(()) => {
+                self.said_at = Instant::now();
+                self.session.clear_output();
+            }
             Err(error) => {
-                log::debug!("{}: write: {error}", self.peer);
+                log::debug!("{}: write: {error}", self.peer());
                 let patience = if matches!(error, WriteError::Timeout) { Duration::ZERO } else { LAST_WORDS_TIMEOUT };
                 self.stop_writing(later(Instant::now(), patience));
             }
@@ -368,7 +407,7 @@ impl Connection {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::TimedOut => self.session.handle_timeout(),
             Err(error) => {
-                log::debug!("{}: read: {error}", self.peer);
+                log::debug!("{}: read: {error}", self.peer());
                 self.session.handle_connection_lost();
             }
         }
@@ -389,7 +428,7 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("peer", &self.peer).field("ending", &self.ending).finish_non_exhaustive()
+        f.debug_struct("Connection").field("peer", &self.peer()).field("ending", &self.ending).finish_non_exhaustive()
     }
 }
 
@@ -401,6 +440,11 @@ fn without_end(result: &mut Result<Reply, Failure>) {
         Err(failure) if failure.is_uncertain() => failure.stage = Stage::Content,
         Err(_) => {}
     }
+}
+
+/// Whether there is no reply that says why.
+fn is_broken(result: &Result<Reply, Failure>) -> bool {
+    matches!(result, Err(failure) if !matches!(failure.cause, Cause::Refused(_)))
 }
 
 fn not_tried(transaction: Transaction, failure: &Failure) -> Outcome {

@@ -7,12 +7,13 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use smtp_proto::content::{BareCarriageReturn, ContentEncoder};
 
 use crate::header::{self, Header};
+use crate::positioned_reader::PositionedReader;
 
 /// Octets of a message that may wait in memory.
 const MEMORY_OCTETS: usize = 1 << 20;
@@ -171,6 +172,12 @@ impl Content {
         self.is_eight_bit
     }
 
+    /// Whether a field of the header section holds UTF-8 beyond ASCII, so that the message needs SMTPUTF8 (RFC 6531, 3.4).
+    /// Octets that are no UTF-8 are something else, which SMTPUTF8 would not make right.
+    pub fn has_utf8_header(&self) -> bool {
+        !self.head.is_ascii() && std::str::from_utf8(&self.head).is_ok()
+    }
+
     /// The content from its beginning, with the line ends it has.
     pub fn reader(&self) -> impl Read {
         let body: Box<dyn Read + '_> = match &self.body {
@@ -213,40 +220,14 @@ fn find_header_end(octets: &[u8], is_whole: bool) -> Result<usize, ContentError>
     Ok(end)
 }
 
-/// Reads a part of a file without moving the file's own position, so that one open file serves every try.
-struct PositionedReader<'a> {
-    file: &'a File,
-    position: u64,
-    end: u64,
-}
-
-impl Read for PositionedReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
-        let wanted = left.min(buffer.len());
-        if wanted == 0 {
-            return Ok(0);
-        }
-        let count = self.file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), self.position)?;
-        if count == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the file became shorter while it was being sent",
-            ));
-        }
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
 /// Says whose fault it is: otherwise a missing temporary directory looks like a missing message.
-fn without_room(error: io::Error) -> io::Error {
+pub(crate) fn without_room(error: io::Error) -> io::Error {
     let directory = std::env::temp_dir();
     io::Error::other(format!("the message cannot be kept in {} while it is sent: {error}", directory.display()))
 }
 
 /// A file that nobody else can open and that is gone when it is closed.
-fn nameless_file() -> io::Result<File> {
+pub(crate) fn nameless_file() -> io::Result<File> {
     let directory = std::env::temp_dir();
     for attempt in 0..100 {
         let path = directory.join(format!("smtp-client-{}-{attempt}", std::process::id()));

@@ -27,15 +27,21 @@
 
 pub mod header;
 pub mod content;
+mod positioned_reader;
+pub mod mbox;
+pub mod source;
 pub mod server_name;
 pub mod transcript;
 mod wire;
 pub mod connection;
+pub mod journal;
 pub mod batch;
+pub mod queue_id;
 pub mod logging;
 pub mod command_line;
 
-pub use batch::{Batch, Message, Retries};
+pub use batch::{Batch, Message, Plan, Retries};
 pub use connection::{Connection, Options};
 pub use content::Content;
 pub use smtp_proto as proto;
+pub use source::Source;

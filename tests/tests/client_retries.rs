@@ -2,13 +2,13 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use smtp_client::batch::Delivery;
+use smtp_client::batch::{Delivery, Unwatched};
 use smtp_client::connection::ConnectError;
-use smtp_client::{Batch, Connection, Message, Retries};
+use smtp_client::{Batch, Connection, Message, Plan, Retries};
 use smtp_tests::PATIENCE;
 use smtp_tests::scripted_server::{
     Answer, ReservedPort, Said, Script, ScriptedServer, Session, content, in_haste, polite, polite_with, quick_retries,
@@ -19,13 +19,17 @@ use smtp_tests::scripted_server::{
 fn batch(messages: &[&[&str]]) -> Batch {
     let message = |(number, to): (usize, &&[&str])| Message {
         transaction: transaction("a@x", to),
-        content: content(format!("Subject: {number}\n\nhello\n")),
+        source: content(format!("Subject: {number}\n\nhello\n")).into(),
     };
     Batch::new(messages.iter().enumerate().map(message).collect())
 }
 
 fn send(batch: &mut Batch, server: &str, retries: &Retries) {
-    batch.send(retries, None, || Connection::open(server, in_haste()));
+    batch.send(&plan(retries.clone()), &Unwatched, &|| Connection::open(server, in_haste()));
+}
+
+fn plan(retries: Retries) -> Plan {
+    Plan { retries, ..Plan::default() }
 }
 
 /// `yes`, `yes?` or what went wrong, for each recipient; with a question mark where another copy may have arrived.
@@ -67,30 +71,30 @@ fn server_for(recipient: &'static str, answers: &'static [&'static str]) -> impl
 fn a_refused_connection_and_then_a_server() {
     let port = ReservedPort::new();
     let name = port.name();
-    let (mut port, mut server, mut calls) = (Some(port), None, 0);
+    let (port, server, calls) = (Mutex::new(Some(port)), Mutex::new(None), AtomicUsize::new(0));
     let mut batch = batch(&[&["b@x"]]);
-    batch.send(&quick_retries(2), None, || {
-        calls += 1;
-        if calls == 3 {
-            server = port.take().map(|port| port.listen([Script::serve(polite)]));
+    batch.send(&plan(quick_retries(2)), &Unwatched, &|| {
+        if calls.fetch_add(1, Ordering::SeqCst) == 2 {
+            let port = port.lock().unwrap().take();
+            *server.lock().unwrap() = port.map(|port| port.listen([Script::serve(polite)]));
         }
         Connection::open(&name, in_haste())
     });
-    assert_eq!((results(&batch), calls), (vec!["yes".to_owned()], 3));
-    assert_eq!(recipients(&server.unwrap().finish()), "b");
+    assert_eq!((results(&batch), calls.into_inner()), (vec!["yes".to_owned()], 3));
+    assert_eq!(recipients(&server.into_inner().unwrap().unwrap().finish()), "b");
 }
 
 #[test]
 fn a_server_that_never_comes() {
     let port = ReservedPort::new();
     let mut batch = batch(&[&["b@x"], &["c@x", "d@x"]]);
-    let mut calls = 0;
-    batch.send(&quick_retries(2), None, || {
-        calls += 1;
+    let calls = AtomicUsize::new(0);
+    batch.send(&plan(quick_retries(2)), &Unwatched, &|| {
+        calls.fetch_add(1, Ordering::SeqCst);
         Connection::open(&port.name(), in_haste())
     });
     // One call for each try, however many messages wait.
-    assert_eq!(calls, 3);
+    assert_eq!(calls.into_inner(), 3);
     let deliveries: Vec<_> = batch.reports().map(|report| report.delivery).collect();
     assert_eq!(deliveries.len(), 3);
     for delivery in deliveries {
@@ -339,12 +343,13 @@ fn gives_up_in_time() {
     let mut batch = batch(&[&["b@x"]]);
     let started = Instant::now();
     let retries = Retries { pauses: vec![Duration::from_millis(1), PATIENCE * 2, Duration::MAX] };
-    let mut calls = 0;
-    batch.send(&retries, Some(Instant::now() + PATIENCE), || {
-        calls += 1;
+    let calls = AtomicUsize::new(0);
+    let plan = Plan { give_up_at: Some(Instant::now() + PATIENCE), ..plan(retries) };
+    batch.send(&plan, &Unwatched, &|| {
+        calls.fetch_add(1, Ordering::SeqCst);
         Connection::open(&port.name(), in_haste())
     });
-    assert!(calls == 2 && started.elapsed() < PATIENCE);
+    assert!(calls.into_inner() == 2 && started.elapsed() < PATIENCE);
     assert_eq!(results(&batch).len(), 1);
 }
 
@@ -365,8 +370,8 @@ fn a_batch_goes_on_where_it_ended() {
 fn a_message_that_does_not_fit() {
     let server = ScriptedServer::start([Script::serve(|said| polite_with(&["SIZE 100"], said))]);
     let mut batch = Batch::new(vec![
-        Message { transaction: transaction("a@x", &["b@x"]), content: content("x".repeat(200)) },
-        Message { transaction: transaction("a@x", &["c@x"]), content: content("small") },
+        Message { transaction: transaction("a@x", &["b@x"]), source: content("x".repeat(200)).into() },
+        Message { transaction: transaction("a@x", &["c@x"]), source: content("small").into() },
     ]);
     send(&mut batch, &server.name(), &quick_retries(2));
     let results = results(&batch);

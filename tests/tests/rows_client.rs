@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use smtp_client::{Batch, Connection, Content, Message, Options, Retries};
+use smtp_client::batch::Unwatched;
+use smtp_client::{Batch, Connection, Content, Message, Options, Plan, Retries};
 use smtp_proto::address::ForwardPath;
 use smtp_proto::command::HelloName;
 use smtp_proto::reply::{Code, Reply};
@@ -61,11 +62,12 @@ fn send(server: &TestServer, senders: &[&str]) {
     let message = |sender: &&str| {
         let mut transaction = Transaction::new(sender.parse().unwrap());
         transaction.recipients.push("<x@example.org>".parse::<ForwardPath>().unwrap().into());
-        Message { transaction, content: Content::from_bytes(b"Subject: x\n\n".to_vec()).unwrap() }
+        Message { transaction, source: Content::from_bytes(b"Subject: x\n\n".to_vec()).unwrap().into() }
     };
     let address = server.address.to_string();
     let mut batch = Batch::new(senders.iter().map(message).collect());
-    batch.send(&Retries { pauses: vec![Duration::ZERO] }, None, || Connection::open(&address, Options::default()));
+    let plan = Plan { retries: Retries { pauses: vec![Duration::ZERO] }, ..Plan::default() };
+    batch.send(&plan, &Unwatched, &|| Connection::open(&address, Options::default()));
 }
 
 /// Rows N172, N183: what was refused for good, at MAIL or at the end of the content, is not sent again. Row N250: a sender

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use smtp_proto::address::Domain;
 use smtp_proto::client::{ContentError, Ending, StartError};
 use smtp_proto::content::BareCarriageReturn;
 
+use super::Circumstances;
 use crate::server_name::{ServerName, ServerNameError};
 
 /// Why there is no conversation.
@@ -19,10 +21,10 @@ pub enum ConnectError {
     HelloName(Domain),
     /// The name has no address.
     Resolve(ServerName, io::Error),
-    /// No address accepted the connection; the last one tried, and why it did not.
-    Connect(SocketAddr, io::Error),
+    /// No address accepted the connection; the last one tried, how long it took, and why it did not.
+    Connect(SocketAddr, Duration, io::Error),
     /// The server did not want to talk, or what it said was no SMTP.
-    Session(SocketAddr, Ending),
+    Session(Circumstances, Ending),
     /// The connection broke in a way that has nothing to do with the server.
     Io(io::Error),
 }
@@ -37,6 +39,17 @@ pub enum SendError {
     Content(io::Error),
     /// The content is not fit for sending.
     BareCarriageReturn(BareCarriageReturn),
+    /// The message cannot be read any more, or has become unfit for sending since it was looked at. Nothing was sent of it.
+    Open(crate::content::ContentError),
+    /// The journal of the batch cannot be written, so nothing more was sent: it would be sent again after an interruption.
+    Journal(io::Error),
+}
+
+impl SendError {
+    /// Whether the same may work later, or over another connection.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, SendError::Start(smtp_proto::client::StartError::NotReady))
+    }
 }
 
 impl ConnectError {
@@ -60,11 +73,19 @@ impl fmt::Display for ConnectError {
             ConnectError::Name(error) => error.fmt(f),
             ConnectError::HelloName(name) => write!(f, "{name}: the name given with EHLO must be ASCII"),
             ConnectError::Resolve(name, error) => write!(f, "{name}: the name cannot be looked up: {error}"),
-            ConnectError::Connect(address, error) => write!(f, "{address}: no connection: {error}"),
-            ConnectError::Session(address, Ending::Refused(stage, reply)) => write!(f, "{address}: {stage}: {reply}"),
-            ConnectError::Session(address, Ending::Goodbye(reply)) => write!(f, "{address}: {reply}"),
-            ConnectError::Session(address, Ending::Failed(stage, cause)) => write!(f, "{address}: {stage}: {cause}"),
-            ConnectError::Session(address, Ending::Quit) => write!(f, "{address}: the conversation is over"),
+            ConnectError::Connect(address, waited, error) => {
+                write!(f, "{address}: no connection: {error}; after {:.1} s", waited.as_secs_f64())
+            }
+            ConnectError::Session(circumstances, ending) => {
+                let peer = circumstances.peer;
+                match ending {
+                    Ending::Refused(stage, reply) => write!(f, "{peer}: {stage}: {reply}"),
+                    Ending::Goodbye(reply) => write!(f, "{peer}: {reply}"),
+                    Ending::Failed(stage, cause) => write!(f, "{peer}: {stage}: {cause}"),
+                    Ending::Quit => write!(f, "{peer}: the conversation is over"),
+                }?;
+                write!(f, "; {circumstances}")
+            }
             ConnectError::Io(error) => error.fmt(f),
         }
     }
@@ -74,7 +95,9 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ConnectError::Name(error) => Some(error),
-            ConnectError::Resolve(_, error) | ConnectError::Connect(_, error) | ConnectError::Io(error) => Some(error),
+            ConnectError::Resolve(_, error) | ConnectError::Connect(_, _, error) | ConnectError::Io(error) => {
+                Some(error)
+            }
             ConnectError::HelloName(_) | ConnectError::Session(..) => None,
         }
     }
@@ -96,6 +119,8 @@ impl fmt::Display for SendError {
             SendError::Start(error) => error.fmt(f),
             SendError::Content(error) => write!(f, "the message cannot be read: {error}"),
             SendError::BareCarriageReturn(error) => error.fmt(f),
+            SendError::Open(error) => write!(f, "the message cannot be sent any more: {error}"),
+            SendError::Journal(error) => write!(f, "the journal cannot be written: {error}"),
         }
     }
 }
@@ -104,8 +129,9 @@ impl std::error::Error for SendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             SendError::Start(error) => Some(error),
-            SendError::Content(error) => Some(error),
+            SendError::Content(error) | SendError::Journal(error) => Some(error),
             SendError::BareCarriageReturn(error) => Some(error),
+            SendError::Open(error) => Some(error),
         }
     }
 }

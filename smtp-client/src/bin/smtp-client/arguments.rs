@@ -46,6 +46,14 @@ pub(crate) fn retries(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| format!("not a number from 0 to {}", u16::MAX))
 }
 
+pub(crate) fn connections(text: &str) -> Result<usize, String> {
+    // More is no way to be faster, and most servers take fewer from one client.
+    match text.parse() {
+        Ok(count @ 1..=1_000) => Ok(count),
+        _ => Err("not a number from 1 to 1000".to_owned()),
+    }
+}
+
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(0) => Err("0 seconds are over before anything can be sent".to_owned()),

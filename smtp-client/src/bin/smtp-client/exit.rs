@@ -1,31 +1,43 @@
 //! What the tool's exit code says: the codes of sysexits, and which one wins when several things happened.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use smtp_client::batch::Delivery;
 use smtp_client::connection::{ConnectError, SendError};
 use smtp_client::content::ContentError;
-use smtp_client::proto::client::{Cause, Ending};
+use smtp_client::journal::JournalError;
+use smtp_client::proto::client::{Cause, Ending, Failure, Stage};
+use smtp_client::proto::reply::Reply;
 
 pub(crate) use smtp_client::command_line::USAGE;
 /// EX_DATAERR: a message cannot be sent as it is.
 pub(crate) const DATA: u8 = 65;
 /// EX_NOINPUT: a file cannot be opened.
 pub(crate) const NO_INPUT: u8 = 66;
+/// EX_NOUSER: the server does not know the recipient.
+pub(crate) const NO_USER: u8 = 67;
 /// EX_NOHOST: the server's name cannot be looked up.
 pub(crate) const NO_HOST: u8 = 68;
 /// EX_UNAVAILABLE: the server refused for good.
 pub(crate) const UNAVAILABLE: u8 = 69;
-/// EX_IOERR: a file cannot be read.
+/// EX_CANTCREAT: a journal or transcript cannot be made.
+pub(crate) const CANNOT_CREATE: u8 = 73;
+/// EX_IOERR: a file cannot be read or written.
 pub(crate) const IO: u8 = 74;
 /// EX_TEMPFAIL: not now.
 pub(crate) const TEMPORARY: u8 = 75;
-/// EX_PROTOCOL: the server's answer was no SMTP.
+/// EX_PROTOCOL: the server's answer was no SMTP, or not the one that was expected.
 pub(crate) const PROTOCOL: u8 = 76;
+/// EX_NOPERM: the server does not allow it.
+pub(crate) const NO_PERMISSION: u8 = 77;
+/// EX_CONFIG: the journal is no journal.
+pub(crate) const CONFIGURATION: u8 = 78;
 
 /// The later in this list, the less it says; the first that happened is the code. "Not now" goes first, since a script
-/// that reads it will come back and then hear of the rest.
-const PRECEDENCE: [u8; 6] = [TEMPORARY, PROTOCOL, NO_HOST, IO, DATA, UNAVAILABLE];
+/// that reads it will come back and then hear of the rest. "Refused for good" goes before the two that say why: they are
+/// true of all that was refused, or of nothing.
+const PRECEDENCE: [u8; 10] =
+    [TEMPORARY, PROTOCOL, NO_HOST, IO, NO_INPUT, DATA, UNAVAILABLE, NO_PERMISSION, NO_USER, USAGE];
 
 /// The code for all that happened.
 pub(crate) fn code<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> u8 {
@@ -36,20 +48,32 @@ pub(crate) fn code<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> u8 {
 fn of_delivery(delivery: &Delivery) -> Option<u8> {
     match delivery {
         Delivery::Accepted(_) => None,
-        Delivery::Failed(failure) => Some(of_cause(&failure.cause, failure.is_transient())),
+        Delivery::Failed(failure) => Some(of_failure(failure)),
         Delivery::NoConnection(error) => Some(of_connect_error(error)),
         Delivery::NotSent(error) => Some(match error.as_ref() {
             SendError::Start(_) => UNAVAILABLE,
-            SendError::Content(_) => IO,
+            SendError::Content(_) | SendError::Journal(_) => IO,
             SendError::BareCarriageReturn(_) => DATA,
+            SendError::Open(error) => of_content_error(error),
         }),
     }
 }
 
-fn of_cause(cause: &Cause, is_transient: bool) -> u8 {
-    match cause {
+fn of_failure(failure: &Failure) -> u8 {
+    match &failure.cause {
         Cause::Reply(_) => PROTOCOL,
-        _ if is_transient => TEMPORARY,
+        _ if failure.is_transient() => TEMPORARY,
+        Cause::Refused(reply) => of_refusal(failure.stage, reply),
+        Cause::ConnectionLost | Cause::Timeout => UNAVAILABLE,
+    }
+}
+
+/// RFC 3463: X.1.1, X.1.2, X.1.3 and X.1.6 are about the recipient's address, X.7 is about what is allowed. Without an
+/// enhanced code nobody can tell: 550 is the reply to both.
+fn of_refusal(stage: Stage, reply: &Reply) -> u8 {
+    match reply.enhanced().map(|enhanced| (enhanced.subject, enhanced.detail)) {
+        Some((1, 1 | 2 | 3 | 6)) if stage == Stage::Rcpt => NO_USER,
+        Some((7, _)) => NO_PERMISSION,
         _ => UNAVAILABLE,
     }
 }
@@ -60,8 +84,9 @@ fn of_connect_error(error: &ConnectError) -> u8 {
         ConnectError::Resolve(_, error) if error.kind() == ErrorKind::TimedOut => TEMPORARY,
         ConnectError::Resolve(..) => NO_HOST,
         ConnectError::Connect(..) | ConnectError::Io(_) => TEMPORARY,
-        ConnectError::Session(_, Ending::Failed(_, cause)) => of_cause(cause, true),
+        ConnectError::Session(_, Ending::Failed(_, Cause::Reply(_))) => PROTOCOL,
         ConnectError::Session(..) if error.is_transient() => TEMPORARY,
+        ConnectError::Session(_, Ending::Refused(stage, reply)) => of_refusal(*stage, reply),
         ConnectError::Session(..) => UNAVAILABLE,
     }
 }
@@ -69,27 +94,44 @@ fn of_connect_error(error: &ConnectError) -> u8 {
 /// The code for a message that could not even be prepared.
 pub(crate) fn of_content_error(error: &ContentError) -> u8 {
     match error {
-        ContentError::Io(error) if is_missing(error.kind()) => NO_INPUT,
-        ContentError::Io(_) => IO,
+        ContentError::Io(error) => of_io_error(error),
         ContentError::BareCarriageReturn(_) | ContentError::HeaderTooLong | ContentError::StrayBcc => DATA,
     }
 }
 
-fn is_missing(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
+/// The code for a file that was to be read.
+pub(crate) fn of_io_error(error: &io::Error) -> u8 {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::PermissionDenied => NO_INPUT,
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory => NO_INPUT,
+        _ => IO,
+    }
+}
+
+/// The code for a journal that cannot be used.
+pub(crate) fn of_journal_error(error: &JournalError) -> u8 {
+    match error {
+        JournalError::Create(..) => CANNOT_CREATE,
+        JournalError::Io(..) => IO,
+        JournalError::InUse(_) => TEMPORARY,
+        JournalError::NotAJournal(..) => CONFIGURATION,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::Arc;
+    use std::time::Duration;
 
-    use smtp_client::proto::client::{Failure, Stage, StartError};
+    use smtp_client::connection::Circumstances;
+    use smtp_client::proto::client::StartError;
     use smtp_client::proto::content::BareCarriageReturn;
-    use smtp_client::proto::reply::{Code, Reply};
+    use smtp_client::proto::reply::{Code, EnhancedCode};
     use smtp_client::proto::reply_parser::ReplyError;
 
     use super::*;
+
+    const PEER: ([u8; 4], u16) = ([192, 0, 2, 1], 25);
 
     fn reply(code: u16) -> Reply {
         Reply::new(Code::new(code).unwrap(), None, "text")
@@ -103,6 +145,11 @@ mod tests {
         failed(stage, Cause::Refused(reply(code)))
     }
 
+    fn explained(stage: Stage, code: u16, (subject, detail): (u16, u16)) -> Delivery {
+        let enhanced = EnhancedCode::new((code / 100) as u8, subject, detail);
+        failed(stage, Cause::Refused(Reply::new(Code::new(code).unwrap(), Some(enhanced), "text")))
+    }
+
     fn not_sent(error: SendError) -> Delivery {
         Delivery::NotSent(Arc::new(error))
     }
@@ -112,7 +159,7 @@ mod tests {
     }
 
     fn session(ending: Ending) -> Delivery {
-        no_connection(ConnectError::Session(([192, 0, 2, 1], 25).into(), ending))
+        no_connection(ConnectError::Session(Circumstances::new(PEER.into()), ending))
     }
 
     fn unresolved(kind: ErrorKind) -> Delivery {
@@ -125,6 +172,14 @@ mod tests {
             (Delivery::Accepted(reply(250)), 0),
             (refused(Stage::Rcpt, 550), UNAVAILABLE),
             (refused(Stage::Rcpt, 450), TEMPORARY),
+            (explained(Stage::Rcpt, 550, (1, 1)), NO_USER),
+            (explained(Stage::Rcpt, 553, (1, 3)), NO_USER),
+            // The sender's domain, say.
+            (explained(Stage::Rcpt, 550, (1, 8)), UNAVAILABLE),
+            (explained(Stage::Mail, 550, (1, 1)), UNAVAILABLE),
+            (explained(Stage::Rcpt, 550, (7, 1)), NO_PERMISSION),
+            (explained(Stage::EndOfContent, 554, (7, 0)), NO_PERMISSION),
+            (explained(Stage::Rcpt, 450, (7, 1)), TEMPORARY),
             // RFC 5321, 4.5.3.1.10.
             (refused(Stage::Rcpt, 552), TEMPORARY),
             (refused(Stage::EndOfContent, 552), UNAVAILABLE),
@@ -134,9 +189,11 @@ mod tests {
             (not_sent(SendError::Start(StartError::NeedsEightBitMime)), UNAVAILABLE),
             (not_sent(SendError::Content(io::ErrorKind::UnexpectedEof.into())), IO),
             (not_sent(SendError::BareCarriageReturn(BareCarriageReturn)), DATA),
+            (not_sent(SendError::Open(ContentError::Io(ErrorKind::NotFound.into()))), NO_INPUT),
+            (not_sent(SendError::Journal(ErrorKind::StorageFull.into())), IO),
             (unresolved(ErrorKind::Other), NO_HOST),
             (unresolved(ErrorKind::TimedOut), TEMPORARY),
-            (no_connection(ConnectError::Connect(([192, 0, 2, 1], 25).into(), ErrorKind::TimedOut.into())), TEMPORARY),
+            (no_connection(ConnectError::Connect(PEER.into(), Duration::ZERO, ErrorKind::TimedOut.into())), TEMPORARY),
             (session(Ending::Refused(Stage::Greeting, reply(554))), UNAVAILABLE),
             (session(Ending::Refused(Stage::Greeting, reply(421))), TEMPORARY),
             (session(Ending::Failed(Stage::Greeting, Cause::Timeout)), TEMPORARY),
@@ -153,11 +210,14 @@ mod tests {
             session(Ending::Failed(Stage::Greeting, Cause::Reply(ReplyError::Malformed))),
             unresolved(ErrorKind::Other),
             not_sent(SendError::Content(io::ErrorKind::Other.into())),
+            not_sent(SendError::Open(ContentError::Io(ErrorKind::NotFound.into()))),
             not_sent(SendError::BareCarriageReturn(BareCarriageReturn)),
             refused(Stage::Rcpt, 550),
+            explained(Stage::Rcpt, 550, (7, 1)),
+            explained(Stage::Rcpt, 550, (1, 1)),
             Delivery::Accepted(reply(250)),
         ];
-        let expected = [TEMPORARY, PROTOCOL, NO_HOST, IO, DATA, UNAVAILABLE, 0];
+        let expected = [TEMPORARY, PROTOCOL, NO_HOST, IO, NO_INPUT, DATA, UNAVAILABLE, NO_PERMISSION, NO_USER, 0];
         for (start, expected) in expected.into_iter().enumerate() {
             assert_eq!(code(all[start..].iter()), expected);
             assert_eq!(code(all[start..].iter().rev()), expected);
@@ -171,6 +231,7 @@ mod tests {
             (ErrorKind::NotFound, NO_INPUT),
             (ErrorKind::PermissionDenied, NO_INPUT),
             (ErrorKind::IsADirectory, NO_INPUT),
+            (ErrorKind::NotADirectory, NO_INPUT),
             (ErrorKind::Other, IO),
         ] {
             assert_eq!(of_content_error(&ContentError::Io(kind.into())), expected, "{kind:?}");

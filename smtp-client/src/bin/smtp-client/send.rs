@@ -1,27 +1,30 @@
-//! `smtp-client send`: prepares every message, sends them over one connection, says what became of each.
+//! `smtp-client send`: finds the messages, looks at every one, sends them, says what became of each.
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+mod messages;
+mod progress;
+mod report;
+
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use smtp_client::batch::{Batch, Delivery, Message, Retries};
-use smtp_client::connection::{Connection, Options};
-use smtp_client::content::Content;
-use smtp_client::header;
+use smtp_client::batch::{Batch, Plan, Retries};
+use smtp_client::connection::{ConnectError, Connection, Options};
+use smtp_client::journal::Journal;
 use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
-use smtp_client::proto::printable::Printable;
-use smtp_client::proto::transaction::Transaction;
 use smtp_client::server_name::ServerName;
 use smtp_client::transcript::Transcript;
 
 use crate::arguments::{self, STANDARD_INPUT};
 use crate::{complain, exit};
+use messages::Prepared;
+use report::Reporter;
 
-/// Sends messages over one connection. Sender and recipients are those of each message's own header fields (From or
-/// Sender; To, Cc and Bcc) unless --from or --to say otherwise. Bcc fields are never sent. Lines may end in LF or CRLF.
+/// Sends messages: files, the messages of an mbox (a file that begins with "From ") or a Maildir, and what is below any
+/// other directory. Sender and recipients are those of each message's own header fields (From or Sender; To, Cc and Bcc)
+/// unless --from or --to say otherwise. Bcc fields are never sent. Lines may end in LF or CRLF.
 #[derive(FromArgs, Debug)]
 #[argh(
     subcommand,
@@ -29,141 +32,135 @@ use crate::{complain, exit};
     help_triggers("-h", "--help", "help"),
     example = "smtp-client send --server mx.example.org:25 message.eml",
     example = "printf 'Subject: hi\\n\\nHello\\n' | smtp-client send --from me@example.com --to you@localhost",
+    example = "smtp-client send --resume --parallel 4 newsletter.mbox",
+    example = "find . -name '*.eml' -print0 | smtp-client send --files0-from -",
     note = "By default a refused connection, a name that cannot be looked up, 421 or any other 4yz is tried again after 5 and after 15 seconds: 3 tries over about 20 s.",
+    note = "When several things went wrong, the exit code is the first of 75 76 68 74 66 65 69 77 67 that happened.",
     error_code(0, "every recipient of every message was accepted"),
     error_code(64, "the command line is wrong"),
     error_code(65, "a message cannot be sent as it is"),
     error_code(66, "a file cannot be opened"),
+    error_code(67, "the server does not know the recipient"),
     error_code(68, "the server's name cannot be looked up"),
     error_code(69, "the server refused for good"),
-    error_code(74, "a file cannot be read"),
-    error_code(75, "not now: the same may work later; goes before 69 when both happened"),
-    error_code(76, "the server's answer was no SMTP")
+    error_code(73, "a journal or transcript cannot be made"),
+    error_code(74, "a file cannot be read or written"),
+    error_code(75, "not now: the same may work later"),
+    error_code(76, "the server's answer was no SMTP, or not the one that was expected"),
+    error_code(77, "the server does not allow it"),
+    error_code(78, "the journal is no journal")
 )]
 pub(crate) struct Send {
     /// the server to call, HOST:PORT (default 127.0.0.1:2525; without a port, 25)
     #[argh(option, arg_name = "host:port", default = "arguments::default_server()", from_str_fn(arguments::server))]
-    pub(crate) server: ServerName,
+    server: ServerName,
     /// the sender; an empty text or <> is the null reverse-path
     #[argh(option, arg_name = "address", from_str_fn(arguments::reverse_path))]
-    pub(crate) from: Option<ReversePath>,
+    from: Option<ReversePath>,
     /// a recipient; may be given several times
     #[argh(option, arg_name = "address", from_str_fn(arguments::forward_path))]
-    pub(crate) to: Vec<ForwardPath>,
+    to: Vec<ForwardPath>,
+    /// take further files from this one (or - for standard input), each name ended by a NUL
+    #[argh(option, arg_name = "file")]
+    files0_from: Option<PathBuf>,
     /// how this host names itself (default: its full name, else its address in brackets)
     #[argh(option, arg_name = "name", from_str_fn(arguments::hello_name))]
-    pub(crate) hello: Option<Domain>,
+    hello: Option<Domain>,
+    /// connections at a time (default 1)
+    #[argh(option, arg_name = "n", default = "1", from_str_fn(arguments::connections))]
+    parallel: usize,
     /// further tries after the first, for what may work later (default 2: 3 tries over about 20 s)
     #[argh(option, arg_name = "n", default = "2", from_str_fn(arguments::retries))]
-    pub(crate) retries: u16,
+    retries: u16,
     /// give up everything so many seconds after the messages are read, pauses between tries included (default: only each
     /// step has its time, as RFC 5321, 4.5.3.2 asks)
     #[argh(option, arg_name = "seconds", from_str_fn(arguments::timeout))]
-    pub(crate) timeout: Option<Duration>,
+    timeout: Option<Duration>,
+    /// keep a journal of what was sent, and leave out what it says an earlier run has sent: after an interruption, give
+    /// the same command again. It lies beside the first file, as FILE.smtp-journal
+    #[argh(switch)]
+    resume: bool,
+    /// the same, with the journal in this file
+    #[argh(option, arg_name = "file")]
+    journal: Option<PathBuf>,
     /// send with BDAT instead of DATA where the server offers CHUNKING (RFC 3030)
     #[argh(switch)]
-    pub(crate) chunking: bool,
+    chunking: bool,
     /// show the conversation on standard error
     #[argh(switch)]
-    pub(crate) transcript: bool,
+    transcript: bool,
+    /// write an object of JSON on standard output for each recipient of each message, instead of a text
+    #[argh(switch)]
+    json: bool,
     /// the messages (default: one from standard input, which may also be named -)
     #[argh(positional, arg_name = "file")]
-    pub(crate) files: Vec<PathBuf>,
+    files: Vec<PathBuf>,
 }
 
 /// Runs the command. A message that cannot be sent is found before anything is sent.
-pub(crate) fn run(arguments: Send) -> ExitCode {
-    let names = match arguments.files.as_slice() {
-        [] => vec![PathBuf::from(STANDARD_INPUT)],
-        files => files.to_vec(),
-    };
-    if names.iter().filter(|name| is_standard_input(name)).count() > 1 {
-        complain("standard input can be one message only; nothing was sent");
-        return ExitCode::from(exit::USAGE);
-    }
-    allow_many_files();
-    let mut messages = Vec::new();
-    for name in &names {
-        match prepare(name, &arguments) {
-            Ok(message) => messages.push(message),
-            Err((code, error)) => {
-                complain(&format!("{}: {error}; nothing was sent", shown(name)));
-                return ExitCode::from(code);
-            }
+pub(crate) fn run(send: Send) -> ExitCode {
+    match prepare(&send) {
+        Ok(batch) => deliver(&send, batch),
+        Err((code, text)) => {
+            complain(&format!("{text}; nothing was sent"));
+            ExitCode::from(code)
         }
     }
+}
+
+/// What stops the command before anybody is called: the exit code, and why.
+type Stopped = (u8, String);
+
+/// A batch, and the names of its messages.
+struct Named {
+    batch: Batch,
+    names: Vec<String>,
+}
+
+fn prepare(send: &Send) -> Result<Named, Stopped> {
+    if send.parallel > 1 && send.transcript {
+        let text = "a transcript shows one conversation after the other; leave out --parallel";
+        return Err((exit::USAGE, text.to_owned()));
+    }
+    let files = messages::files(&send.files, send.files0_from.as_deref())?;
+    let journal = open_journal(send, &files)?;
+    let Prepared { names, messages, keys } = messages::prepare(&files, &send.from, &send.to, journal.is_some())?;
+    let batch = match journal {
+        Some(journal) => Batch::resumed(messages, journal, keys),
+        None => Batch::new(messages),
+    };
+    Ok(Named { batch, names })
+}
+
+fn open_journal(send: &Send, files: &[PathBuf]) -> Result<Option<Journal>, Stopped> {
+    let path = match (&send.journal, files.first()) {
+        (Some(path), _) => path.clone(),
+        (None, _) if !send.resume => return Ok(None),
+        (None, Some(first)) if !messages::is_standard_input(first) => messages::beside(first),
+        (None, _) => {
+            let text = "--resume needs a file beside which the journal may lie; name one with --journal";
+            return Err((exit::USAGE, text.to_owned()));
+        }
+    };
+    let journal = Journal::open(&path);
+    journal.map(Some).map_err(|error| (exit::of_journal_error(&error), error.to_string()))
+}
+
+fn deliver(send: &Send, Named { mut batch, names }: Named) -> ExitCode {
     // A time beyond the clock is no bound.
-    let give_up_at = arguments.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let mut batch = Batch::new(messages);
-    batch.send(&Retries::times(arguments.retries.into()), give_up_at, || {
-        let (hello_name, chunking) = (arguments.hello.clone(), arguments.chunking);
-        let mut options = Options { hello_name, chunking, give_up_at, ..Options::default() };
-        if arguments.transcript {
-            options.observer = Box::new(Transcript::new(io::stderr()));
-        }
-        Connection::open_to(&arguments.server, options)
-    });
-    report(&names, &arguments.server, &batch)
-}
-
-fn is_standard_input(name: &Path) -> bool {
-    name.as_os_str() == STANDARD_INPUT
-}
-
-/// The name of a message as people gave it.
-fn shown(name: &Path) -> String {
-    if is_standard_input(name) { "-".to_owned() } else { name.display().to_string() }
-}
-
-/// Each message stays open until it is sent. Where that may take more files than are allowed to begin with, more are
-/// allowed if the system agrees; if not, the first file too many says so.
-fn allow_many_files() {
-    let raised =
-        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    if let Err(error) = raised {
-        log::debug!("the number of open files stays as it is: {error}");
-    }
-}
-
-fn prepare(name: &Path, arguments: &Send) -> Result<Message, (u8, String)> {
-    let content =
-        if is_standard_input(name) { Content::from_reader(io::stdin().lock()) } else { Content::from_file(name) };
-    let content = content.map_err(|error| (exit::of_content_error(&error), error.to_string()))?;
-    let header = content.header();
-    let data_error = |error: smtp_client::header::HeaderError| (exit::DATA, error.to_string());
-    let reverse_path = match &arguments.from {
-        Some(path) => path.clone(),
-        None => header.reverse_path().map_err(data_error)?,
-    };
-    let recipients = match arguments.to.as_slice() {
-        [] => header.forward_paths().map_err(data_error)?,
-        given => header::each_once(given.iter().cloned()),
-    };
-    let mut transaction = Transaction::new(reverse_path);
-    transaction.recipients = recipients.into_iter().map(Into::into).collect();
-    Ok(Message { transaction, content })
-}
-
-/// A line for each recipient: acceptances to standard output, the rest to standard error.
-fn report(names: &[PathBuf], server: &ServerName, batch: &Batch) -> ExitCode {
-    for report in batch.reports() {
-        let name = names.get(report.message).map_or_else(String::new, |name| shown(name));
-        let who = format!("{name}: {}", report.recipient.forward_path);
-        let delivery = report.delivery;
-        let doubt = match delivery {
-            _ if !report.is_uncertain => "",
-            Delivery::Accepted(_) => "; the answer to an earlier try was lost, so it may have arrived twice",
-            _ => "; an answer was lost, so it may have arrived all the same",
-        };
-        match delivery {
-            // Whether anybody reads the good news does not change it.
-            Delivery::Accepted(_) => {
-                drop(writeln!(io::stdout(), "{}", Printable(&format!("{who}: {delivery}{doubt}"))));
-            }
-            // It names the address itself.
-            Delivery::NoConnection(_) => complain(&format!("{who}: {delivery}{doubt}")),
-            _ => complain(&format!("{who}: {server}: {delivery}{doubt}")),
-        }
-    }
+    let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let plan = Plan { retries: Retries::times(send.retries.into()), give_up_at, connections: send.parallel };
+    let reporter = Reporter::new(&names, &send.server, send.json, batch.sent_before(), !send.transcript);
+    batch.send(&plan, &reporter, &|| connect(send, give_up_at));
+    reporter.summarise();
     ExitCode::from(exit::code(batch.reports().map(|report| report.delivery)))
+}
+
+fn connect(send: &Send, give_up_at: Option<Instant>) -> Result<Connection, ConnectError> {
+    let (hello_name, chunking) = (send.hello.clone(), send.chunking);
+    let mut options = Options { hello_name, chunking, give_up_at, ..Options::default() };
+    if send.transcript {
+        options.observer = Box::new(Transcript::new(io::stderr()));
+    }
+    Connection::open_to(&send.server, options)
 }
