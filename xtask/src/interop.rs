@@ -11,6 +11,7 @@ mod servers;
 mod our_client;
 
 use crate::workshop::Outcome;
+use crate::workshop::process::is_installed;
 use crate::workshop::programs::Programs;
 use crate::workshop::scratch::Scratch;
 use crate::workshop::tally::Tally;
@@ -29,4 +30,9 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     our_client::run(&programs, &scratch, &mut tally)?;
     drop(scratch);
     tally.finish()
+}
+
+/// How to get a program, unless it is there.
+fn unless_installed(program: &str, remedy: &'static str) -> Option<&'static str> {
+    (!is_installed(program)).then_some(remedy)
 }

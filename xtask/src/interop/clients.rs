@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::SENDER;
 use super::shapes::Shape;
+use super::{SENDER, unless_installed};
 use crate::workshop::letter::with_lf;
 use crate::workshop::process::{self, run};
 use crate::workshop::scratch::Scratch;
@@ -17,10 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client.
 pub(super) struct Client {
-    /// The program's name.
-    pub(super) program: &'static str,
-    /// How to get it.
-    pub(super) remedy: &'static str,
+    /// What it is called.
+    pub(super) name: &'static str,
+    /// How to get what it lacks here.
+    pub(super) lacks: fn() -> Option<&'static str>,
     /// Whether it can send several messages over one connection.
     pub(super) keeps_connection: bool,
     /// What it puts behind every message on its own account.
@@ -31,12 +31,30 @@ pub(super) struct Client {
 
 /// All of them.
 pub(super) const CLIENTS: [Client; 4] = [
-    Client { program: "swaks", remedy: "install swaks", keeps_connection: false, appends: b"", send: swaks },
-    Client { program: "curl", remedy: "install curl", keeps_connection: true, appends: b"", send: curl },
-    Client { program: "python3", remedy: "install python3", keeps_connection: true, appends: b"", send: smtplib },
     Client {
-        program: "smtp-source",
-        remedy: "install postfix",
+        name: "swaks",
+        lacks: || unless_installed("swaks", "install swaks"),
+        keeps_connection: false,
+        appends: b"",
+        send: swaks,
+    },
+    Client {
+        name: "curl",
+        lacks: || unless_installed("curl", "install curl"),
+        keeps_connection: true,
+        appends: b"",
+        send: curl,
+    },
+    Client {
+        name: "python3",
+        lacks: || unless_installed("python3", "install python3"),
+        keeps_connection: true,
+        appends: b"",
+        send: smtplib,
+    },
+    Client {
+        name: "smtp-source",
+        lacks: || unless_installed("smtp-source", "install postfix"),
         keeps_connection: true,
         appends: b"\r\n",
         send: smtp_source,
