@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::shapes::Shape;
 use super::{SENDER, unless_installed};
 use crate::workshop::letter::with_lf;
-use crate::workshop::process::{self, run};
+use crate::workshop::process::{self, run_with_input};
 use crate::workshop::scratch::Scratch;
 use crate::workshop::{Outcome, failure::ensure};
 
@@ -30,7 +30,7 @@ pub(super) struct Client {
 }
 
 /// All of them.
-pub(super) const CLIENTS: [Client; 4] = [
+pub(super) const CLIENTS: [Client; 5] = [
     Client {
         name: "swaks",
         lacks: || unless_installed("swaks", "install swaks"),
@@ -51,6 +51,13 @@ pub(super) const CLIENTS: [Client; 4] = [
         keeps_connection: true,
         appends: b"",
         send: smtplib,
+    },
+    Client {
+        name: "msmtp",
+        lacks: || unless_installed("msmtp", "install msmtp"),
+        keeps_connection: false,
+        appends: b"",
+        send: msmtp,
     },
     Client {
         name: "smtp-source",
@@ -120,6 +127,15 @@ fn smtplib(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
     must_succeed(&mut command)
 }
 
+fn msmtp(server: SocketAddr, shape: &Shape, _scratch: &Scratch) -> Outcome {
+    let mut command = Command::new("msmtp");
+    // With a host on the command line it reads no configuration.
+    command.args([&format!("--host={}", server.ip()), &format!("--port={}", server.port())]);
+    command.args(["--domain=client.example.org", "--tls=off", "--auth=off", &format!("--from={SENDER}"), "--"]);
+    // It is made to stand in for sendmail: the message comes as files have it, and goes out with CRLF.
+    must_succeed_with_input(command.args(recipients(shape)), &with_lf(&shape.octets))
+}
+
 fn smtp_source(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
     // It makes CRLF of each LF.
     let file = scratch.file("smtp-source.eml", with_lf(&shape.octets))?;
@@ -141,7 +157,11 @@ pub(super) fn with_system_directories(mut command: Command) -> Command {
 }
 
 fn must_succeed(command: &mut Command) -> Outcome {
-    let finished = run(command, PATIENCE)?;
+    must_succeed_with_input(command, b"")
+}
+
+fn must_succeed_with_input(command: &mut Command, input: &[u8]) -> Outcome {
+    let finished = run_with_input(command, input, PATIENCE)?;
     let words = || format!("{}: {}: {}", process::shown(command), finished.status, finished.text());
     ensure(finished.status.success(), || words().chars().take(600).collect())
 }
