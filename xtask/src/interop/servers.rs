@@ -1,6 +1,7 @@
 //! Servers that others wrote: started on a free port, asked what arrived, stopped.
 
 mod sink;
+mod aiosmtpd;
 mod postfix;
 
 use std::fs;
@@ -9,13 +10,14 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use self::aiosmtpd::Aiosmtpd;
 use self::postfix::Postfix;
 pub(super) use self::sink::Sink;
 use super::unless_installed;
 use crate::workshop::letter::with_crlf;
 use crate::workshop::process::Running;
 use crate::workshop::scratch::Scratch;
-use crate::workshop::{OrFail, Outcome, failure::ensure, failure::fail};
+use crate::workshop::{OrFail, Outcome, failure::ensure};
 
 /// How long a server may take to say hello, and a message to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,12 +35,18 @@ pub(super) struct Server {
 }
 
 /// All of them.
-pub(super) const SERVERS: [Server; 2] = [
+pub(super) const SERVERS: [Server; 3] = [
     Server {
         name: "smtp-sink",
         lacks: || unless_installed("smtp-sink", "install postfix"),
         takes_chunks: false,
         start: |scratch| Ok(Box::new(Sink::start(scratch, &[])?)),
+    },
+    Server {
+        name: "aiosmtpd",
+        lacks: aiosmtpd::lacks,
+        takes_chunks: false,
+        start: |scratch| Ok(Box::new(Aiosmtpd::start(scratch)?)),
     },
     Server {
         name: "Postfix",
@@ -62,6 +70,15 @@ pub(super) trait Receiver {
 
 /// Takes files away from a directory once there are so many; their lines end in LF.
 fn take_files(directory: &Path, count: usize, strip: impl Fn(&[u8]) -> Option<&[u8]>) -> Outcome<Vec<Vec<u8>>> {
+    let strip = |octets: &Vec<u8>| {
+        let start = || octets.get(..300).unwrap_or(octets).escape_ascii();
+        strip(octets).map(with_crlf).or_fail(format_args!("unexpected fields on top: {}", start()))
+    };
+    take_raw_files(directory, count)?.iter().map(strip).collect()
+}
+
+/// The same with the files as they are.
+fn take_raw_files(directory: &Path, count: usize) -> Outcome<Vec<Vec<u8>>> {
     let deadline = Instant::now() + PATIENCE;
     let paths = loop {
         let paths = files(directory)?;
@@ -74,12 +91,7 @@ fn take_files(directory: &Path, count: usize, strip: impl Fn(&[u8]) -> Option<&[
     ensure(paths.len() == count, || format!("{} messages arrived, not {count}", paths.len()))?;
     let mut messages = Vec::new();
     for path in paths {
-        let octets = fs::read(&path).or_fail("reading what arrived")?;
-        let Some(content) = strip(&octets) else {
-            let start = octets.get(..300).unwrap_or(&octets).escape_ascii();
-            return fail(format!("unexpected fields on top: {start}"));
-        };
-        messages.push(with_crlf(content));
+        messages.push(fs::read(&path).or_fail("reading what arrived")?);
         fs::remove_file(&path).or_fail("removing what arrived")?;
     }
     Ok(messages)
