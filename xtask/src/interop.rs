@@ -1,10 +1,11 @@
 //! `cargo xtask interop`: real mail with programs that others wrote.
 //!
-//! Our server against five clients, our client against three servers, by DATA and, where it is offered, by BDAT. Every message
-//! is compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last line, and
-//! without the fields that the receiver put on top.
+//! Our server against five clients, our client against four servers, by DATA and, where both sides know it, by BDAT. Every
+//! message is compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last
+//! line, and without the fields that the receiver put on top.
 
 mod shapes;
+mod exim;
 mod clients;
 mod our_server;
 mod servers;
@@ -18,6 +19,14 @@ use crate::workshop::tally::Tally;
 
 /// Who sends, in every conversation.
 const SENDER: &str = "alice@example.org";
+
+/// How the content is to go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Data,
+    /// RFC 3030, where the server offers it.
+    Bdat,
+}
 
 /// One line per peer and shape.
 pub(crate) fn run(options: &[String]) -> Outcome {

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::SENDER;
 use super::clients::recipients;
 use super::servers::{Receiver, SERVERS, Sink};
 use super::shapes::{self, Shape};
+use super::{Content, SENDER};
 use crate::workshop::letter::{difference, with_lf};
 use crate::workshop::process::{self, Finished, is_installed};
 use crate::workshop::programs::Programs;
@@ -16,14 +16,6 @@ use crate::workshop::{OrFail, Outcome, failure::ensure};
 
 /// How long the client may take for one message.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How the content is to go out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    Data,
-    /// RFC 3030, for servers that offer it.
-    Bdat,
-}
 
 /// Every server with every shape, and what only one of them can do.
 pub(super) fn run(programs: &Programs, scratch: &Scratch, tally: &mut Tally) -> Outcome {

@@ -3,6 +3,7 @@
 mod sink;
 mod aiosmtpd;
 mod postfix;
+mod exim;
 
 use std::fs;
 use std::io::Read;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::aiosmtpd::Aiosmtpd;
+use self::exim::EximServer;
 use self::postfix::Postfix;
 pub(super) use self::sink::Sink;
 use super::unless_installed;
@@ -35,7 +37,7 @@ pub(super) struct Server {
 }
 
 /// All of them.
-pub(super) const SERVERS: [Server; 3] = [
+pub(super) const SERVERS: [Server; 4] = [
     Server {
         name: "smtp-sink",
         lacks: || unless_installed("smtp-sink", "install postfix"),
@@ -53,6 +55,12 @@ pub(super) const SERVERS: [Server; 3] = [
         lacks: postfix::lacks,
         takes_chunks: true,
         start: |scratch| Ok(Box::new(Postfix::start(scratch)?)),
+    },
+    Server {
+        name: "Exim",
+        lacks: super::exim::lacks,
+        takes_chunks: true,
+        start: |_scratch| Ok(Box::new(EximServer::start()?)),
     },
 ];
 
