@@ -1,6 +1,6 @@
 //! `cargo xtask interop`: real mail with programs that others wrote.
 //!
-//! Our server against five clients, our client against four servers, by DATA and, where both sides know it, by BDAT. Every
+//! Our server against six clients, our client against four servers, by DATA and, where both sides know it, by BDAT. Every
 //! message is compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last
 //! line, and without the fields that the receiver put on top.
 

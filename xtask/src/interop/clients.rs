@@ -1,12 +1,14 @@
 //! Clients that others wrote, and how each is told to send a message.
 
+mod exim;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use super::shapes::Shape;
-use super::{SENDER, unless_installed};
+use super::{Content, SENDER, unless_installed};
 use crate::workshop::letter::with_lf;
 use crate::workshop::process::{self, run_with_input};
 use crate::workshop::scratch::Scratch;
@@ -30,7 +32,7 @@ pub(super) struct Client {
 }
 
 /// All of them.
-pub(super) const CLIENTS: [Client; 5] = [
+pub(super) const CLIENTS: [Client; 7] = [
     Client {
         name: "swaks",
         lacks: || unless_installed("swaks", "install swaks"),
@@ -65,6 +67,20 @@ pub(super) const CLIENTS: [Client; 5] = [
         keeps_connection: true,
         appends: b"\r\n",
         send: smtp_source,
+    },
+    Client {
+        name: "Exim",
+        lacks: super::exim::lacks,
+        keeps_connection: true,
+        appends: b"",
+        send: |server, shape, _scratch| exim::send(server, shape, Content::Data),
+    },
+    Client {
+        name: "Exim by BDAT",
+        lacks: super::exim::lacks,
+        keeps_connection: true,
+        appends: b"",
+        send: |server, shape, _scratch| exim::send(server, shape, Content::Bdat),
     },
 ];
 
