@@ -1,22 +1,32 @@
 //! `cargo xtask interop`: real mail with programs that others wrote.
 //!
-//! Our server against four clients, our client against two servers, by DATA and, where it is offered, by BDAT. Every message
-//! is compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last line, and
-//! without the fields that the receiver put on top.
+//! Our server against six clients, our client against four servers, by DATA and, where both sides know it, by BDAT. Every
+//! message is compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last
+//! line, and without the fields that the receiver put on top.
 
 mod shapes;
+mod exim;
 mod clients;
 mod our_server;
 mod servers;
 mod our_client;
 
 use crate::workshop::Outcome;
+use crate::workshop::process::is_installed;
 use crate::workshop::programs::Programs;
 use crate::workshop::scratch::Scratch;
 use crate::workshop::tally::Tally;
 
 /// Who sends, in every conversation.
 const SENDER: &str = "alice@example.org";
+
+/// How the content is to go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Data,
+    /// RFC 3030, where the server offers it.
+    Bdat,
+}
 
 /// One line per peer and shape.
 pub(crate) fn run(options: &[String]) -> Outcome {
@@ -29,4 +39,9 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     our_client::run(&programs, &scratch, &mut tally)?;
     drop(scratch);
     tally.finish()
+}
+
+/// How to get a program, unless it is there.
+fn unless_installed(program: &str, remedy: &'static str) -> Option<&'static str> {
+    (!is_installed(program)).then_some(remedy)
 }

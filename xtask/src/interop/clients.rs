@@ -1,14 +1,16 @@
 //! Clients that others wrote, and how each is told to send a message.
 
+mod exim;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::SENDER;
 use super::shapes::Shape;
+use super::{Content, SENDER, unless_installed};
 use crate::workshop::letter::with_lf;
-use crate::workshop::process::{self, run};
+use crate::workshop::process::{self, run_with_input};
 use crate::workshop::scratch::Scratch;
 use crate::workshop::{Outcome, failure::ensure};
 
@@ -17,10 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client.
 pub(super) struct Client {
-    /// The program's name.
-    pub(super) program: &'static str,
-    /// How to get it.
-    pub(super) remedy: &'static str,
+    /// What it is called.
+    pub(super) name: &'static str,
+    /// How to get what it lacks here.
+    pub(super) lacks: fn() -> Option<&'static str>,
     /// Whether it can send several messages over one connection.
     pub(super) keeps_connection: bool,
     /// What it puts behind every message on its own account.
@@ -30,16 +32,55 @@ pub(super) struct Client {
 }
 
 /// All of them.
-pub(super) const CLIENTS: [Client; 4] = [
-    Client { program: "swaks", remedy: "install swaks", keeps_connection: false, appends: b"", send: swaks },
-    Client { program: "curl", remedy: "install curl", keeps_connection: true, appends: b"", send: curl },
-    Client { program: "python3", remedy: "install python3", keeps_connection: true, appends: b"", send: smtplib },
+pub(super) const CLIENTS: [Client; 7] = [
     Client {
-        program: "smtp-source",
-        remedy: "install postfix",
+        name: "swaks",
+        lacks: || unless_installed("swaks", "install swaks"),
+        keeps_connection: false,
+        appends: b"",
+        send: swaks,
+    },
+    Client {
+        name: "curl",
+        lacks: || unless_installed("curl", "install curl"),
+        keeps_connection: true,
+        appends: b"",
+        send: curl,
+    },
+    Client {
+        name: "python3",
+        lacks: || unless_installed("python3", "install python3"),
+        keeps_connection: true,
+        appends: b"",
+        send: smtplib,
+    },
+    Client {
+        name: "msmtp",
+        lacks: || unless_installed("msmtp", "install msmtp"),
+        keeps_connection: false,
+        appends: b"",
+        send: msmtp,
+    },
+    Client {
+        name: "smtp-source",
+        lacks: || unless_installed("smtp-source", "install postfix"),
         keeps_connection: true,
         appends: b"\r\n",
         send: smtp_source,
+    },
+    Client {
+        name: "Exim",
+        lacks: super::exim::lacks,
+        keeps_connection: true,
+        appends: b"",
+        send: |server, shape, _scratch| exim::send(server, shape, Content::Data),
+    },
+    Client {
+        name: "Exim by BDAT",
+        lacks: super::exim::lacks,
+        keeps_connection: true,
+        appends: b"",
+        send: |server, shape, _scratch| exim::send(server, shape, Content::Bdat),
     },
 ];
 
@@ -102,6 +143,15 @@ fn smtplib(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
     must_succeed(&mut command)
 }
 
+fn msmtp(server: SocketAddr, shape: &Shape, _scratch: &Scratch) -> Outcome {
+    let mut command = Command::new("msmtp");
+    // With a host on the command line it reads no configuration.
+    command.args([&format!("--host={}", server.ip()), &format!("--port={}", server.port())]);
+    command.args(["--domain=client.example.org", "--tls=off", "--auth=off", &format!("--from={SENDER}"), "--"]);
+    // It is made to stand in for sendmail: the message comes as files have it, and goes out with CRLF.
+    must_succeed_with_input(command.args(recipients(shape)), &with_lf(&shape.octets))
+}
+
 fn smtp_source(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
     // It makes CRLF of each LF.
     let file = scratch.file("smtp-source.eml", with_lf(&shape.octets))?;
@@ -123,7 +173,11 @@ pub(super) fn with_system_directories(mut command: Command) -> Command {
 }
 
 fn must_succeed(command: &mut Command) -> Outcome {
-    let finished = run(command, PATIENCE)?;
+    must_succeed_with_input(command, b"")
+}
+
+fn must_succeed_with_input(command: &mut Command, input: &[u8]) -> Outcome {
+    let finished = run_with_input(command, input, PATIENCE)?;
     let words = || format!("{}: {}: {}", process::shown(command), finished.status, finished.text());
     ensure(finished.status.success(), || words().chars().take(600).collect())
 }

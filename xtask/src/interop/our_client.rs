@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::SENDER;
 use super::clients::recipients;
-use super::servers::{Postfix, Receiver, Sink};
+use super::servers::{Receiver, SERVERS, Sink};
 use super::shapes::{self, Shape};
+use super::{Content, SENDER};
 use crate::workshop::letter::{difference, with_lf};
 use crate::workshop::process::{self, Finished, is_installed};
 use crate::workshop::programs::Programs;
@@ -17,32 +17,21 @@ use crate::workshop::{OrFail, Outcome, failure::ensure};
 /// How long the client may take for one message.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How the content is to go out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    Data,
-    /// RFC 3030. Postfix offers CHUNKING, smtp-sink does not.
-    Bdat,
-}
-
-/// Both servers with every shape, and what only one of them can do.
+/// Every server with every shape, and what only one of them can do.
 pub(super) fn run(programs: &Programs, scratch: &Scratch, tally: &mut Tally) -> Outcome {
-    if is_installed("smtp-sink") {
-        let mut sink = Sink::start(scratch, &[])?;
-        every_shape("smtp-sink", &mut sink, Content::Data, programs, scratch, tally);
-        drop(sink);
-        answers(programs, scratch, tally);
-    } else {
-        tally.skip("smtp-sink", "install postfix");
+    for server in &SERVERS {
+        if let Some(remedy) = (server.lacks)() {
+            tally.skip(server.name, remedy);
+            continue;
+        }
+        let mut receiver = (server.start)(scratch)?;
+        every_shape(server.name, receiver.as_mut(), Content::Data, programs, scratch, tally);
+        if server.takes_chunks {
+            every_shape(server.name, receiver.as_mut(), Content::Bdat, programs, scratch, tally);
+        }
     }
-    if !is_installed("postfix") {
-        tally.skip("Postfix", "install postfix");
-    } else if !nix::unistd::geteuid().is_root() {
-        tally.skip("Postfix", "run as root, which Postfix wants to be started by");
-    } else {
-        let mut postfix = Postfix::start(scratch)?;
-        every_shape("Postfix", &mut postfix, Content::Data, programs, scratch, tally);
-        every_shape("Postfix", &mut postfix, Content::Bdat, programs, scratch, tally);
+    if is_installed("smtp-sink") {
+        answers(programs, scratch, tally);
     }
     Ok(())
 }

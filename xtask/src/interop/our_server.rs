@@ -11,7 +11,6 @@ use super::clients::{CLIENTS, Client, recipients};
 use super::shapes::{self, Shape};
 use crate::workshop::failure::ensure;
 use crate::workshop::letter::{difference, without_trace};
-use crate::workshop::process::is_installed;
 use crate::workshop::programs::Programs;
 use crate::workshop::scratch::Scratch;
 use crate::workshop::server::Server;
@@ -24,13 +23,13 @@ pub(super) fn run(programs: &Programs, scratch: &Scratch, tally: &mut Tally) -> 
     let server = Server::start(programs, &spool, &["--hostname", "mail.example.test"])?;
     let mut seen = BTreeSet::new();
     for client in &CLIENTS {
-        if !is_installed(client.program) {
-            tally.skip(client.program, client.remedy);
+        if let Some(remedy) = (client.lacks)() {
+            tally.skip(client.name, remedy);
             continue;
         }
         for shape in shapes::all().iter().filter(|shape| shape.copies == 1 || client.keeps_connection) {
             let result = send_and_compare(client, &server, shape, scratch, &spool, &mut seen);
-            tally.check(&format!("{} to our server: {}", client.program, shape.name), result.map(|()| String::new()));
+            tally.check(&format!("{} to our server: {}", client.name, shape.name), result.map(|()| String::new()));
         }
     }
     server.stop()

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -198,9 +199,14 @@ pub(crate) fn shown(command: &Command) -> String {
 
 /// Whether a program can be found.
 pub(crate) fn is_installed(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Where a program lies.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    places.into_iter().any(|place| place.join(program).is_file())
+    places.map(|place| place.join(program)).find(|path| path.is_file())
 }
 
 fn read_all(output: Option<impl Read>) -> Vec<u8> {

@@ -1,0 +1,122 @@
+//! A whole Postfix with a configuration, a queue and a Maildir of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{PATIENCE, Receiver, free_address, take_files, wait_until_ready};
+use crate::interop::clients::with_system_directories;
+use crate::interop::unless_installed;
+use crate::workshop::Outcome;
+use crate::workshop::letter::without_first_field;
+use crate::workshop::process::{Running, must_run, run};
+use crate::workshop::scratch::Scratch;
+
+/// One that runs.
+pub(super) struct Postfix {
+    running: Running,
+    address: SocketAddr,
+    configuration: PathBuf,
+    maildir: PathBuf,
+}
+
+/// The settings. Nothing is taken from the machine's own configuration, nothing is sent anywhere, and no header field is
+/// rewritten or added except those of a delivery.
+const MAIN: &str = "
+compatibility_level = 3.6
+queue_directory = @/postfix/queue
+data_directory = @/postfix/data
+myhostname = postfix.example.test
+mydestination =
+mynetworks =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+virtual_mailbox_domains = localhost
+virtual_mailbox_base = @/postfix/mail
+virtual_mailbox_maps = static:box/
+virtual_uid_maps = static:65534
+virtual_gid_maps = static:65534
+virtual_mailbox_limit = 0
+mailbox_size_limit = 0
+message_size_limit = 0
+smtpd_relay_restrictions = permit_auth_destination, reject
+local_header_rewrite_clients =
+local_recipient_maps =
+alias_maps =
+maillog_file = /dev/stdout
+";
+
+/// The services, none of them behind chroot. The first line is for the port.
+const MASTER: &str = "
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+";
+
+/// What it lacks here.
+pub(super) fn lacks() -> Option<&'static str> {
+    let is_root = nix::unistd::geteuid().is_root();
+    let wants_root = || (!is_root).then_some("run as root, which Postfix wants to be started by");
+    unless_installed("postfix", "install postfix").or_else(wants_root)
+}
+
+impl Postfix {
+    /// Starts one.
+    pub(super) fn start(scratch: &Scratch) -> Outcome<Self> {
+        let address = free_address()?;
+        let configuration = scratch.directory("postfix/etc")?;
+        scratch.directory("postfix/queue")?;
+        let data = scratch.directory("postfix/data")?;
+        let mail = scratch.directory("postfix/mail")?;
+        scratch.file("postfix/etc/main.cf", MAIN.replace('@', &scratch.path().display().to_string()))?;
+        scratch.file("postfix/etc/master.cf", format!("{address} inet n - n - - smtpd{MASTER}"))?;
+        must_run(Command::new("chown").arg("postfix").arg(&data))?;
+        must_run(Command::new("chown").arg("65534:65534").arg(&mail))?;
+        let mut command = with_system_directories(Command::new("postfix"));
+        let running = Running::start("postfix", command.arg("-c").arg(&configuration).arg("start-fg"))?;
+        let postfix = Postfix { running, address, configuration, maildir: mail.join("box/new") };
+        wait_until_ready(&postfix.running, address)?;
+        Ok(postfix)
+    }
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        // Its many processes end together if they are asked; the first of them is killed behind this in any case.
+        let mut command = with_system_directories(Command::new("postfix"));
+        command.arg("-c").arg(&self.configuration).arg("stop");
+        match run(&mut command, PATIENCE) {
+            Ok(_) => drop(self.running.wait(PATIENCE)),
+            Err(failure) => eprintln!("note: {failure}"),
+        }
+    }
+}
+
+impl Receiver for Postfix {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn files(&self, recipients: usize) -> usize {
+        recipients
+    }
+
+    fn take(&mut self, count: usize) -> Outcome<Vec<Vec<u8>>> {
+        const FIELDS: [&[u8]; 4] = [b"Return-Path: ", b"X-Original-To: ", b"Delivered-To: ", b"Received: "];
+        take_files(&self.maildir, count, |octets| {
+            FIELDS.iter().try_fold(octets, |rest, field| {
+                rest.starts_with(field).then(|| without_first_field(rest, b"\n")).flatten()
+            })
+        })
+    }
+}
