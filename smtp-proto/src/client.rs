@@ -15,7 +15,7 @@
 //! The driver's loop: write [`ClientSession::output`], read, [`ClientSession::handle`], act on the event:
 //!
 //! ```text
-//!   Ready        -> start(transaction) or quit()
+//!   Ready        -> start(transaction), rehearse(transaction) or quit()
 //!   WantContent  -> write_content(octets)... finish_content()
 //!   Finished     -> the outcome of a transaction, recipient by recipient
 //!   Closed       -> close the connection; why is said
@@ -25,6 +25,10 @@
 //! With CHUNKING (RFC 3030), where the configuration asks for it and the server offers it, the content goes out as one
 //! chunk, `BDAT size LAST`, instead of DATA: no 354, no dots, and not one octet more or less than announced.
 //!
+//! With LIMITS (RFC 9422) the server has said how much it takes over one connection. [`ClientSession::start`] keeps to it, and
+//! [`ClientSession::room_for`] tells who may go in the next transaction, so that a long list is divided before anybody has
+//! to be refused.
+//!
 //! With PIPELINING (RFC 2920) the envelope goes out in groups: at most [`crate::limits::OUTSTANDING_COMMANDS`] commands and
 //! [`crate::limits::OUTSTANDING_OCTETS`] octets without a reply, so that neither side can block on a full window.
 
@@ -32,12 +36,13 @@ mod content;
 mod envelope;
 mod outcome;
 mod state;
+mod used;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use crate::address::Domain;
+use crate::address::{Domain, ForwardPath};
 use crate::command::{Command, HelloName};
 use crate::extension::{Extension, Extensions};
 use crate::reply::Reply;
@@ -47,6 +52,7 @@ pub use content::ContentError;
 use envelope::{Carriage, Envelope};
 pub use outcome::{Cause, Failure, Outcome, RecipientOutcome, Stage};
 use state::State;
+use used::Used;
 
 /// What a session is told about the host it runs on.
 #[derive(Clone, Debug)]
@@ -106,6 +112,15 @@ impl Config {
     }
 }
 
+/// Where a rehearsal ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Behind MAIL: would the sender be taken?
+    Mail,
+    /// Behind the last RCPT: would each recipient?
+    Rcpt,
+}
+
 /// What the driver is to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -141,7 +156,8 @@ pub enum StartError {
     NotReady,
     /// There is no recipient.
     NoRecipients,
-    /// An address needs SMTPUTF8 and the server has none (RFC 6531, 3.2). Permanent: 5.6.7.
+    /// An address needs SMTPUTF8, or a header field does and the caller has said so, and the server has none (RFC 6531, 3.2
+    /// and 3.4). Permanent: 5.6.7.
     NeedsSmtpUtf8,
     /// The content needs 8BITMIME and the server has none (RFC 6152, 3), or it needs BINARYMIME, for which there is no
     /// support (RFC 3030, 3). Permanent: 5.6.3.
@@ -153,6 +169,39 @@ pub enum StartError {
     },
     /// A command would be longer than a command line may be.
     LineTooLong,
+    /// There are more recipients than the server takes in one transaction (RFC 9422, 4.2): divide them.
+    TooManyRecipients {
+        /// The server's limit.
+        limit: usize,
+    },
+    /// The server has had as many MAIL commands as it takes over one connection (RFC 9422, 4.1): open another.
+    TooManyMails {
+        /// The server's limit.
+        limit: usize,
+    },
+    /// The recipients are at more domains than the server takes over one connection, those before them included (RFC 9422,
+    /// 4.3): send to some of them over another.
+    TooManyDomains {
+        /// The server's limit.
+        limit: usize,
+    },
+}
+
+impl StartError {
+    /// Whether the same message may be sent at another time, in more transactions or over another connection.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            StartError::NotReady
+            | StartError::TooManyRecipients { .. }
+            | StartError::TooManyMails { .. }
+            | StartError::TooManyDomains { .. } => true,
+            StartError::NoRecipients
+            | StartError::NeedsSmtpUtf8
+            | StartError::NeedsEightBitMime
+            | StartError::TooBig { .. }
+            | StartError::LineTooLong => false,
+        }
+    }
 }
 
 impl fmt::Display for StartError {
@@ -160,7 +209,9 @@ impl fmt::Display for StartError {
         match self {
             StartError::NotReady => f.write_str("the session is not ready for a transaction"),
             StartError::NoRecipients => f.write_str("the message has no recipient"),
-            StartError::NeedsSmtpUtf8 => f.write_str("an address is not ASCII and the server does not offer SMTPUTF8"),
+            StartError::NeedsSmtpUtf8 => {
+                f.write_str("an address or a header field is not ASCII and the server does not offer SMTPUTF8")
+            }
             StartError::NeedsEightBitMime => {
                 f.write_str("the message holds 8-bit or binary octets and the server does not offer to carry them")
             }
@@ -168,6 +219,15 @@ impl fmt::Display for StartError {
                 write!(f, "the message is larger than the {limit_octets} octets that the server takes")
             }
             StartError::LineTooLong => f.write_str("an address and its parameters are too long for one command"),
+            StartError::TooManyRecipients { limit } => {
+                write!(f, "the server takes at most {limit} recipients in one transaction")
+            }
+            StartError::TooManyMails { limit } => {
+                write!(f, "the server takes at most {limit} messages over one connection")
+            }
+            StartError::TooManyDomains { limit } => {
+                write!(f, "the server takes recipients at no more than {limit} domains over one connection")
+            }
         }
     }
 }
@@ -180,6 +240,7 @@ pub struct ClientSession {
     config: Config,
     state: State,
     extensions: Extensions,
+    used: Used,
     replies: ReplyParser,
     events: VecDeque<Event>,
     output: Vec<u8>,
@@ -196,6 +257,7 @@ impl ClientSession {
             config,
             state: State::Greeting,
             extensions: Extensions::default(),
+            used: Used::default(),
             replies: ReplyParser::default(),
             events: VecDeque::new(),
             output: Vec::new(),
@@ -265,6 +327,12 @@ impl ClientSession {
         self.state.stage()
     }
 
+    /// What has come of a reply whose last line has not, for people: `250-first; 250-second`. Complete lines only, escaped
+    /// as in a [`Reply`]. Empty if there are none; when the conversation broke, it tells how far the server had got.
+    pub fn unfinished_reply(&self) -> String {
+        self.replies.unfinished()
+    }
+
     /// Commands and content that wait to be written.
     pub fn output(&self) -> &[u8] {
         &self.output
@@ -279,16 +347,42 @@ impl ClientSession {
     /// (RFC 5321, 4.1.1: only what was offered); what cannot do without is refused here. A size in the parameters must be
     /// the exact one if [`Config::chunking`] is on: it is what BDAT announces.
     pub fn start(&mut self, transaction: Transaction, now: Duration) -> Result<(), StartError> {
-        if !matches!(self.state, State::Ready) {
-            return Err(StartError::NotReady);
-        }
-        let has_pipelining = self.config.pipelining && self.extensions.has(&Extension::Pipelining);
         let has_chunking = self.config.chunking && self.extensions.has(&Extension::Chunking);
         let carriage = match transaction.parameters.size {
             Some(size) if has_chunking => Carriage::Bdat(size),
             _ => Carriage::Data,
         };
+        self.begin(transaction, carriage, now)
+    }
+
+    /// Says the envelope and sends nothing: to find out what the server would say to it. **No message is taken over**,
+    /// whatever the outcome says: in it, `Ok` means that the server would take the message for this recipient, and holds its
+    /// reply to RCPT (or to MAIL, if that is where the rehearsal ends), never one to a content.
+    ///
+    /// [`Event::Ready`] or [`Event::Closed`] follows, as behind [`ClientSession::start`]; there is never an
+    /// [`Event::WantContent`]. The server is left with an open transaction, which the next one clears away with RSET, and
+    /// which QUIT leaves behind (RFC 5321, 4.1.1.10). A rehearsal counts as a MAIL command like any other (RFC 9422, 4.1).
+    pub fn rehearse(&mut self, transaction: Transaction, until: Until, now: Duration) -> Result<(), StartError> {
+        self.begin(transaction, Carriage::Nothing(until), now)
+    }
+
+    /// The places of those recipients who may go in the next transaction, so that [`ClientSession::start`] would refuse it
+    /// for no limit of the server's. The others go in the one after, or over another connection: nobody, if this one may
+    /// carry no more. A connection that has carried nothing yet has room for one at least.
+    pub fn room_for<'a>(&self, recipients: impl IntoIterator<Item = &'a ForwardPath>) -> Vec<usize> {
+        match self.state {
+            State::Ready => self.used.room_for(recipients.into_iter(), self.extensions.limits()),
+            _ => Vec::new(),
+        }
+    }
+
+    fn begin(&mut self, transaction: Transaction, carriage: Carriage, now: Duration) -> Result<(), StartError> {
+        if !matches!(self.state, State::Ready) {
+            return Err(StartError::NotReady);
+        }
+        let has_pipelining = self.config.pipelining && self.extensions.has(&Extension::Pipelining);
         let envelope = Envelope::new(transaction, &self.extensions, carriage, has_pipelining, self.needs_reset)?;
+        self.used.begin(envelope.named(), self.extensions.limits())?;
         self.needs_reset = false;
         self.state = State::Envelope(Box::new(envelope));
         self.send_envelope(now);

@@ -219,8 +219,17 @@ fn behind_path(cursor: Cursor<'_>) -> Result<(), AddressError> {
 
 /// Whether these octets are, or begin, a BDAT line, well formed or not.
 pub(crate) fn is_bdat(line: &[u8]) -> bool {
-    let (verb, behind) = line.split_at_checked("BDAT".len()).unwrap_or_default();
-    verb.eq_ignore_ascii_case(b"BDAT") && !behind.first().is_some_and(u8::is_ascii_alphabetic)
+    has_verb(line, b"BDAT")
+}
+
+/// The same of MAIL.
+pub(crate) fn is_mail(line: &[u8]) -> bool {
+    has_verb(line, b"MAIL")
+}
+
+fn has_verb(line: &[u8], expected: &[u8]) -> bool {
+    let (verb, behind) = line.split_at_checked(expected.len()).unwrap_or_default();
+    verb.eq_ignore_ascii_case(expected) && !behind.first().is_some_and(u8::is_ascii_alphabetic)
 }
 
 fn bdat(mut cursor: Cursor<'_>) -> Result<Command, CommandError> {

@@ -1,8 +1,11 @@
 //! What a server can do beyond the basics: the keywords of the EHLO reply (RFC 5321, 4.1.1.1).
 
+mod limits;
+
 use std::fmt;
 
 use crate::reply::Reply;
+pub use limits::Limits;
 
 /// One keyword with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub enum Extension {
     Help,
     /// `CHUNKING` (RFC 3030).
     Chunking,
+    /// `LIMITS name=number...` (RFC 9422).
+    Limits(Limits),
     /// `DSN` (RFC 3461).
     Dsn,
     /// `STARTTLS` (RFC 3207).
@@ -50,6 +55,7 @@ impl Extension {
             "ENHANCEDSTATUSCODES" => Extension::EnhancedStatusCodes,
             "HELP" => Extension::Help,
             "CHUNKING" => Extension::Chunking,
+            "LIMITS" => Extension::Limits(Limits::parse(words)),
             "DSN" => Extension::Dsn,
             "STARTTLS" => Extension::StartTls,
             "AUTH" => Extension::Auth(words.map(str::to_ascii_uppercase).collect()),
@@ -87,6 +93,15 @@ impl Extensions {
         })
     }
 
+    /// How much one session may ask, as far as the server said.
+    pub fn limits(&self) -> Limits {
+        let limits = self.0.iter().find_map(|extension| match extension {
+            Extension::Limits(limits) => Some(*limits),
+            _ => None,
+        });
+        limits.unwrap_or_default()
+    }
+
     /// The keywords in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = &Extension> {
         self.0.iter()
@@ -104,6 +119,7 @@ impl fmt::Display for Extension {
             Extension::EnhancedStatusCodes => f.write_str("ENHANCEDSTATUSCODES"),
             Extension::Help => f.write_str("HELP"),
             Extension::Chunking => f.write_str("CHUNKING"),
+            Extension::Limits(limits) => limits.fmt(f),
             Extension::Dsn => f.write_str("DSN"),
             Extension::StartTls => f.write_str("STARTTLS"),
             Extension::Auth(mechanisms) => write!(f, "AUTH {}", mechanisms.join(" ")),
@@ -145,6 +161,15 @@ mod tests {
             assert_eq!(announced(&[line]).size_limit_octets(), None, "{line}");
             assert!(announced(&[line]).has_size());
         }
+    }
+
+    /// Row X155.
+    #[test]
+    fn limits_that_nobody_announced_bind_nobody() {
+        for line in ["HELP", "LIMITS", "LIMITS FUTURE=7"] {
+            assert_eq!(announced(&[line]).limits(), Limits::default(), "{line}");
+        }
+        assert_eq!(announced(&["HELP", "limits RCPTMAX=7"]).limits().recipients, Some(7));
     }
 
     #[test]

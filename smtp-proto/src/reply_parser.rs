@@ -67,6 +67,13 @@ impl ReplyParser {
         Ok((used, None))
     }
 
+    /// The complete lines of a reply that is not, for people: `250-first; 250-second`.
+    pub fn unfinished(&self) -> String {
+        let code = self.code.map(|code| code.to_string()).unwrap_or_default();
+        let lines: Vec<_> = self.lines.iter().map(|line| format!("{code}-{line}")).collect();
+        lines.join("; ")
+    }
+
     fn handle_line(&mut self, line: &[u8]) -> Result<Option<Reply>, ReplyError> {
         self.octets += line.len() + 2;
         let is_too_long = line.len() + 2 > limits::RECEIVED_REPLY_LINE_OCTETS
@@ -220,6 +227,24 @@ mod tests {
         ] {
             assert_eq!(parse(wire), Err(error), "{wire:?}");
         }
+    }
+
+    #[test]
+    fn what_has_come_of_a_reply() {
+        let mut parser = ReplyParser::default();
+        for (wire, unfinished) in [
+            (&b"250-fir"[..], ""),
+            (b"250-first\r\n", "250-first"),
+            (b"250-\xff\r\n250 thi", "250-first; 250-\\xff"),
+            (b"250 third\r\n550-other\r\n", ""),
+            (b"550-other\r\n", "550-other"),
+        ] {
+            parser.handle(wire).unwrap();
+            assert_eq!(parser.unfinished(), unfinished, "{wire:?}");
+        }
+        // What broke the reply is no part of it.
+        assert_eq!(parser.handle(b"551 another\r\n"), Err(ReplyError::DifferentCodes));
+        assert_eq!(parser.unfinished(), "550-other");
     }
 
     #[test]

@@ -57,7 +57,7 @@ use std::time::Duration;
 use crate::address::Domain;
 use crate::command::{self, HelloName};
 use crate::content::LineEnds;
-use crate::extension::{Extension, Extensions};
+use crate::extension::{Extension, Extensions, Limits};
 use crate::limits;
 use crate::line::{Line, LineReader};
 use crate::reply::Reply;
@@ -74,8 +74,11 @@ pub struct Config {
     pub line_ends: LineEnds,
     /// The largest message in octets, announced with SIZE.
     pub message_octets: u64,
-    /// Recipients of one transaction.
+    /// Recipients of one transaction, announced with LIMITS.
     pub recipients: usize,
+    /// MAIL commands of one session, whatever becomes of them, announced with LIMITS: beyond, 421 (RFC 9422, 4.1). At
+    /// least 1.
+    pub mails: usize,
     /// Commands that are wrong in themselves, since the last message: beyond, 421 (RFC 5321, 7.8; Postfix: 20).
     pub errors: usize,
     /// Commands that move no mail (refused ones, NOOP, RSET, VRFY, HELP, EHLO), since the last message: beyond, 421.
@@ -97,6 +100,7 @@ impl Config {
             line_ends: LineEnds::Strict,
             message_octets: limits::MESSAGE_OCTETS,
             recipients: limits::RECIPIENTS,
+            mails: limits::MAILS,
             errors: 20,
             fruitless_commands: 1_000,
             command_timeout: Duration::from_secs(300),
@@ -182,6 +186,7 @@ pub struct ServerSession {
     lines: LineReader,
     output: Vec<u8>,
     deadline: Duration,
+    mails: usize,
     errors: usize,
     fruitless_commands: usize,
 }
@@ -194,6 +199,7 @@ impl ServerSession {
             lines: LineReader::new(config.line_ends),
             output: Vec::new(),
             deadline: config.command_timeout,
+            mails: 0,
             errors: 0,
             fruitless_commands: 0,
             config,
@@ -336,6 +342,11 @@ impl ServerSession {
             Extension::SmtpUtf8,
             Extension::EnhancedStatusCodes,
             Extension::Chunking,
+            Extension::Limits(Limits {
+                mails: Limits::announced(config.mails),
+                recipients: Limits::announced(config.recipients),
+                recipient_domains: None,
+            }),
             Extension::Help,
         ])
     }

@@ -142,6 +142,7 @@ fn merge(first: Options, second: Options) -> Options {
         max_connections_per_ip: first.max_connections_per_ip.or(second.max_connections_per_ip),
         max_message_size: first.max_message_size.or(second.max_message_size),
         max_recipients: first.max_recipients.or(second.max_recipients),
+        max_messages_per_connection: first.max_messages_per_connection.or(second.max_messages_per_connection),
         accept_bare_lf: list(first.accept_bare_lf, second.accept_bare_lf),
         user: first.user.or(second.user),
         group: first.group.or(second.group),
@@ -179,6 +180,7 @@ mod tests {
             ("hostname a\nthreads 0\n", 2),
             ("max-message-size 65535\n", 1),
             ("max-recipients 99\n", 1),
+            ("max-messages-per-connection 0\n", 1),
             ("max-connections-per-ip 0\n", 1),
             ("config other\n", 1),
             ("check x\n", 1),
@@ -210,10 +212,14 @@ mod tests {
 
     #[test]
     fn the_command_line_replaces_the_file_lists_included() {
-        let file = read("listen 0.0.0.0:25\nlisten [::]:25\nthreads 4\nmax-message-size 99999\n").unwrap();
+        let file = read(
+            "listen 0.0.0.0:25\nlisten [::]:25\nthreads 4\nmax-message-size 99999\nmax-messages-per-connection 3\n",
+        );
+        let file = file.unwrap();
         let line = read("listen 127.0.0.1:1\nthreads 7\n").unwrap();
         let both = merge(line, file);
         assert_eq!(both.listen, ["127.0.0.1:1".parse().unwrap()]);
         assert_eq!((both.threads, both.max_message_size), (Some(7), Some(99_999)));
+        assert_eq!(both.max_messages_per_connection, Some(3));
     }
 }

@@ -63,6 +63,9 @@ pub(crate) struct Options {
     /// recipients of one message (default 1000; RFC 5321 asks for at least 100)
     #[argh(option, arg_name = "n", from_str_fn(count))]
     pub(crate) max_recipients: Option<usize>,
+    /// messages over one connection, counted by MAIL commands (default 10000)
+    #[argh(option, arg_name = "n", from_str_fn(count))]
+    pub(crate) max_messages_per_connection: Option<usize>,
     /// peers whose bare LF counts as a line end (may be given several times)
     #[argh(option, arg_name = "cidr", from_str_fn(network))]
     pub(crate) accept_bare_lf: Vec<Network>,

@@ -70,6 +70,9 @@ impl Pool {
         if per_address == 0 {
             return Err(invalid("0 connections per address let nobody in"));
         }
+        if host.config.session.mails == 0 {
+            return Err(invalid("0 messages per connection let no mail in"));
+        }
         let (sender, receiver) = crossbeam_channel::bounded(threads);
         let pool = Arc::new(Pool {
             registry: Registry::default(),

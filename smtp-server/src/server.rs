@@ -162,10 +162,11 @@ mod tests {
             let listener = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
             Server::start(config, vec![listener], Arc::new(spool.clone()), Arc::new(LocalPolicy::new([])))
         };
-        let changes: [fn(&mut Config); 3] = [
+        let changes: [fn(&mut Config); 4] = [
             |config| config.threads = 0,
             |config| config.threads = crate::config::MOST_THREADS + 1,
             |config| config.connections_per_address = Some(0),
+            |config| config.session.mails = 0,
         ];
         for change in changes {
             assert_eq!(start(change).map(|_| ()).map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));

@@ -108,6 +108,9 @@ fn config(options: &Options, hostname: DomainName) -> Result<Config, String> {
     if let Some(recipients) = options.max_recipients {
         config.session.recipients = at_least(recipients, LEAST_RECIPIENTS, "max-recipients")?;
     }
+    if let Some(mails) = options.max_messages_per_connection {
+        config.session.mails = at_least(mails, 1, "max-messages-per-connection")?;
+    }
     config.accept_bare_lf = options.accept_bare_lf.clone();
     Ok(config)
 }
@@ -144,11 +147,17 @@ mod tests {
 
     #[test]
     fn limits_below_the_minimum_of_the_rfc_are_refused() {
-        let least = Options { max_message_size: Some(65_536), max_recipients: Some(100), ..Options::default() };
+        let least = Options {
+            max_message_size: Some(65_536),
+            max_recipients: Some(100),
+            max_messages_per_connection: Some(1),
+            ..Options::default()
+        };
         assert!(Setup::new(&least.clone().into()).is_ok());
         for options in [
             Options { max_message_size: Some(65_535), ..least.clone() },
             Options { max_recipients: Some(99), ..least.clone() },
+            Options { max_messages_per_connection: Some(0), ..least.clone() },
             Options { threads: Some(0), ..least.clone() },
             Options { threads: Some(MOST_THREADS + 1), ..least.clone() },
             Options { max_connections_per_ip: Some(0), ..least.clone() },

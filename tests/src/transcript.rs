@@ -90,6 +90,14 @@ impl Transcript {
         }
     }
 
+    /// How many MAIL commands the server announces to take (RFC 9422): the server that it is held with must do so.
+    pub fn announced_mails(&self) -> Option<usize> {
+        self.lines.iter().find_map(|line| match line {
+            Line::Server(text) => text.split_once("LIMITS MAILMAX=")?.1.split(' ').next()?.parse().ok(),
+            Line::Client(_) => None,
+        })
+    }
+
     /// How many messages the server takes over in it.
     pub fn accepted_messages(&self) -> usize {
         let is_acceptance =

@@ -63,7 +63,7 @@ fn help_and_version() {
     let (code, stdout, stderr) = texts(&run("smtp-server", &["--help"]));
     assert_eq!((code, stderr.as_str()), (0, ""));
     let options = "listen hostname domain spool recipients deliver keep-max-bytes threads max-connections-per-ip \
-                   max-message-size max-recipients accept-bare-lf user group config check";
+                   max-message-size max-recipients max-messages-per-connection accept-bare-lf user group config check";
     for option in options.split_whitespace() {
         assert!(stdout.contains(&format!("--{option}")), "--{option} is missing in\n{stdout}");
     }
@@ -92,6 +92,7 @@ fn wrong_command_lines() {
         &["--check", "--threads", "0"],
         &["--check", "--threads", "8193"],
         &["--max-recipients", "99"],
+        &["--max-messages-per-connection", "0"],
     ] {
         let (code, _) = failure(arguments);
         assert_eq!(code, 64, "{arguments:?}");

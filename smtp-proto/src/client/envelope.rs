@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Cause, Failure, Outcome, RecipientOutcome, Stage, StartError};
+use super::{Cause, Failure, Outcome, RecipientOutcome, Stage, StartError, Until};
+use crate::address::ForwardPath;
 use crate::command::Command;
 use crate::extension::{Extension, Extensions};
 use crate::limits;
@@ -30,6 +31,8 @@ pub(super) enum Carriage {
     Data,
     /// As one chunk of so many octets, once every RCPT has its reply.
     Bdat(u64),
+    /// Not at all: a rehearsal.
+    Nothing(Until),
 }
 
 /// One command of the envelope.
@@ -62,20 +65,29 @@ impl Envelope {
         needs_reset: bool,
     ) -> Result<Self, StartError> {
         fit(&mut transaction, extensions)?;
-        let reset = needs_reset.then_some(Step::Reset);
-        let recipients = (0..transaction.recipients.len()).map(Step::Rcpt);
-        let unsent: VecDeque<Step> = reset.into_iter().chain([Step::Mail]).chain(recipients).collect();
-        let envelope = Envelope {
+        let mut envelope = Envelope {
             results: vec![None; transaction.recipients.len()],
+            unsent: VecDeque::new(),
             outstanding: VecDeque::new(),
             is_open: false,
             carriage,
             has_pipelining,
             transaction,
-            unsent,
         };
+        let reset = needs_reset.then_some(Step::Reset);
+        let recipients = (0..envelope.named().count()).map(Step::Rcpt);
+        envelope.unsent = reset.into_iter().chain([Step::Mail]).chain(recipients).collect();
         let is_too_long = |step: &Step| envelope.line(*step).len() > limits::COMMAND_LINE_OCTETS;
         if envelope.unsent.iter().any(is_too_long) { Err(StartError::LineTooLong) } else { Ok(envelope) }
+    }
+
+    /// Those for whom there is a RCPT command.
+    pub(super) fn named(&self) -> impl Iterator<Item = &ForwardPath> + Clone {
+        let recipients = match self.carriage {
+            Carriage::Nothing(Until::Mail) => &[],
+            _ => self.transaction.recipients.as_slice(),
+        };
+        recipients.iter().map(|recipient| &recipient.forward_path)
     }
 
     /// The command line with its CRLF. The types hold no CR, LF or NUL, so it is one line.
@@ -134,7 +146,12 @@ impl Envelope {
         match step {
             // Any other reply to RSET ends the conversation before it comes here.
             Step::Reset => {}
-            Step::Mail if reply.is_positive() => self.is_open = true,
+            Step::Mail if reply.is_positive() => {
+                self.is_open = true;
+                if self.carriage == Carriage::Nothing(Until::Mail) {
+                    self.results.fill(Some(Ok(reply)));
+                }
+            }
             Step::Rcpt(place) if reply.is_positive() => self.note(place, Ok(reply)),
             Step::Rcpt(place) => self.note(place, Err(refused(Stage::Rcpt, reply))),
             Step::Data => return Some(reply),

@@ -18,7 +18,7 @@ pub struct Outcome {
 pub struct RecipientOutcome {
     /// The recipient.
     pub forward_path: ForwardPath,
-    /// The reply that took the message over, or why there is none.
+    /// The reply that took the message over (in a rehearsal: that would), or why there is none.
     pub result: Result<Reply, Failure>,
 }
 
@@ -70,7 +70,9 @@ pub enum Stage {
 }
 
 impl Outcome {
-    /// Whether every recipient's message was taken over.
+    /// Whether every recipient's message was taken over; behind [`ClientSession::rehearse`], whether it would be.
+    ///
+    /// [`ClientSession::rehearse`]: super::ClientSession::rehearse
     pub fn is_success(&self) -> bool {
         self.recipients.iter().all(|recipient| recipient.result.is_ok())
     }

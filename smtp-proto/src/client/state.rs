@@ -159,7 +159,7 @@ impl ClientSession {
                     let content = OutgoingContent::of_size(size, &mut self.output);
                     self.want_content(envelope, content, now);
                 }
-                Carriage::Bdat(_) | Carriage::Data => {
+                Carriage::Bdat(_) | Carriage::Data | Carriage::Nothing(_) => {
                     self.needs_reset = envelope.is_open;
                     self.finish(envelope, Stage::Rcpt);
                 }

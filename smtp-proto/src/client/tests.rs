@@ -1,13 +1,16 @@
 //! The client's side against servers that are scripts. `hello` is how a conversation begins and ends, `envelope` what goes
-//! out and in which groups, `outcomes` who is told what, `failures` what breaks and when, `random` whether anything can make
-//! it say that a message was taken over which was not.
+//! out and in which groups, `limits` how much the server takes, `rehearsal` an envelope without a message, `outcomes` who
+//! is told what, `failures` what breaks and when, `random` whether anything can make it say that a message was taken over
+//! which was not.
 
 mod chunking;
 mod envelope;
 mod failures;
 mod hello;
+mod limits;
 mod outcomes;
 mod random;
+mod rehearsal;
 
 use super::*;
 use crate::transaction::Recipient;

@@ -193,6 +193,11 @@ pub(super) fn too_many_recipients() -> Reply {
     Reply::literal::<452>(5, 3, "Too many recipients; send the message to these and again to the rest")
 }
 
+/// RFC 9422, 4.1. No registered code says it better than "other or undefined protocol status" (RFC 3463, 3.6).
+pub(super) fn too_many_mails() -> Reply {
+    Reply::literal::<421>(5, 0, "That is all for this connection; send the rest over another")
+}
+
 pub(super) fn sender_ok() -> Reply {
     Reply::literal::<250>(1, 0, "Sender OK")
 }

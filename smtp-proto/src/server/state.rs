@@ -8,7 +8,7 @@ use super::content::Content;
 use super::pace::Pace;
 use super::{Decision, Question, ServerSession, replies};
 use crate::address::{AddressError, ForwardPath, Mailbox, ReversePath};
-use crate::command::{Command, CommandError, HelloName};
+use crate::command::{self, Command, CommandError, HelloName};
 use crate::parameter::{Body, MailParameters, RcptParameters};
 use crate::reply::Reply;
 use crate::transaction::{Recipient, Transaction};
@@ -109,6 +109,14 @@ impl State {
 impl ServerSession {
     /// Takes one command line. `has_more` says whether octets stand behind it already.
     pub(super) fn handle_command(&mut self, line: &[u8], has_more: bool, now: Duration) {
+        // RFC 9422, 4.1: every MAIL counts, whether it succeeds or fails. 421 and not 452: so the client learns that another
+        // connection will do, and all that was accepted over this one is safe (RFC 5321, 3.8).
+        if command::is_mail(line) {
+            self.mails += 1;
+            if self.mails > self.config.mails {
+                return self.close_with(replies::too_many_mails());
+            }
+        }
         let command = match Command::parse(line) {
             Ok(command) => command,
             // Where the chunk ends and the next command begins cannot be known any more.

@@ -22,6 +22,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("S: 250-ENHANCEDSTATUSCODES", "I can: a finer code behind the first (RFC 2034)."),
     ("S: 250 ENHANCEDSTATUSCODES", "I can: a finer code behind the first (RFC 2034)."),
     ("S: 250-CHUNKING", "I can: a message as so many octets, by BDAT (RFC 3030)."),
+    ("S: 250-LIMITS", "And no more than this: messages in all, recipients of each (RFC 9422)."),
     ("S: 250 HELP", "I can: HELP. A space, not a hyphen: the last line of this reply."),
     ("S: 250-HELP", "I can: HELP."),
     ("S: 250-", "Hello. A hyphen behind the code: more lines follow (RFC 5321, 4.2.1)."),

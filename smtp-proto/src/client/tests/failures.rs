@@ -226,3 +226,21 @@ fn content_with_a_bare_carriage_return() {
         assert!(matches!(events[1..], [Event::Closed(_)]));
     }
 }
+
+/// What had come of the reply when the connection broke.
+#[test]
+fn half_a_reply_is_not_lost() {
+    let mut talk = Talk::plain();
+    talk.start(transaction(&["<bob@b>"]));
+    assert_eq!(talk.session.unfinished_reply(), "");
+    assert_eq!(talk.hear("451-first\r\n451-\u{1b}second\r\n"), []);
+    assert_eq!(talk.session.unfinished_reply(), "451-first; 451-\\x1bsecond");
+    talk.session.handle_timeout();
+    assert_eq!(results(outcome(&talk.hear(""))), ["MAIL timeout"]);
+    assert_eq!(talk.session.unfinished_reply(), "451-first; 451-\\x1bsecond");
+    // A whole one is handed on, and leaves nothing.
+    let mut talk = Talk::plain();
+    talk.start(transaction(&["<bob@b>"]));
+    talk.hear("451-first\r\n451 second\r\n");
+    assert_eq!(talk.session.unfinished_reply(), "");
+}

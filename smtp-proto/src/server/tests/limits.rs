@@ -1,7 +1,8 @@
 //! How much of everything: at the limit, one above, and far above. Rows N030, N091, N224, N226, N227, N228, N230, N233,
-//! N236, N241, N283, X002, X003, X004, X009, X130.
+//! N236, N241, N283, X002, X003, X004, X009, X130, X154.
 
 use super::*;
+use crate::address::ReversePath;
 
 fn small() -> Config {
     let mut config = config();
@@ -99,6 +100,56 @@ fn recipients() {
     host.agree_all(&["DATA", "."]);
     assert_eq!(host.messages[0].0.recipients.len(), 1_000);
     host.agree_all(&["MAIL FROM:<a@a>", "RCPT TO:<more@b>"]);
+}
+
+/// RFC 9422, 4.1 (row X154): what is announced is granted, and every MAIL counts: taken, refused, malformed, out of place.
+#[test]
+fn mails() {
+    let mut config = config();
+    config.mails = 6;
+    config.recipients = 2_000_000;
+    let refuse_some = |question: Question<'_>| match question {
+        Question::Mail(transaction) if transaction.reverse_path == ReversePath::Null => {
+            refusal(550, EnhancedCode::new(5, 7, 1))
+        }
+        _ => Decision::Accept,
+    };
+    let mut host = Host::with(config.clone(), refuse_some);
+    // The RFC has no word for more than six digits; to announce less than is granted misleads nobody.
+    assert!(host.agree("EHLO client.example").contains("\r\n250-LIMITS MAILMAX=6 RCPTMAX=999999\r\n"));
+    host.agree_all(&["MAIL FROM:<a@a>", "RCPT TO:<b@b>", "DATA", "."]);
+    for line in ["MAIL FROM:<>", "mail from:<", "MAIL", "MAIL FROM:<a@a> FOO=1"] {
+        assert!(host.code(line) >= 500, "{line}");
+    }
+    host.agree_all(&["MAIL FROM:<a@a>", "RCPT TO:<b@b>", "DATA", "."]);
+    // EHLO and RSET do not begin another session.
+    host.agree_all(&["EHLO client.example", "RSET"]);
+    assert_eq!(host.say("MAIL FROM:<a@a>"), "421 4.5.0 That is all for this connection; send the rest over another");
+    assert!(host.is_closed);
+    assert_eq!(host.messages.len(), 2);
+
+    // One above in the same piece as the last: nothing of it is taken, nothing before it is lost.
+    config.mails = 1;
+    let mut host = Host::with(config.clone(), accept_all);
+    host.agree("EHLO client.example");
+    let message = "MAIL FROM:<a@a>\r\nRCPT TO:<b@b>\r\nDATA\r\n";
+    assert_eq!(codes(&host.feed(message.as_bytes())), [250, 250, 354]);
+    assert_eq!(codes(&host.feed(format!(".\r\n{message}").as_bytes())), [250, 421]);
+    assert_eq!(host.messages.len(), 1);
+
+    // A second MAIL inside of a transaction is one too many like any other, also between chunks: what came is dropped.
+    let mut host = host_with(config, &["MAIL FROM:<a@a>", "RCPT TO:<b@b>"]);
+    assert_eq!(codes(&host.feed(b"BDAT 3\r\nabc")), [250]);
+    assert_eq!(host.code("MAIL FROM:<a@a>"), 421);
+    assert!(host.is_closed && host.messages.is_empty());
+
+    // Words that only begin like it are no MAIL.
+    let mut host = host_with(self::config(), &[]);
+    assert_eq!(host.session.config.mails, 10_000);
+    for line in ["MAILX FROM:<a@a>", "NOOP MAIL"] {
+        host.code(line);
+    }
+    assert_eq!(host.session.mails, 0);
 }
 
 /// RFC 5321, 4.5.3.1.4 (row N224): ours is 2,048 octets.

@@ -51,6 +51,7 @@ fn with_enhanced_code() -> Vec<Reply> {
         endless_line(),
         too_many_errors(),
         too_many_commands(),
+        too_many_mails(),
         not_offered(),
         reset(),
         noop(),
@@ -136,7 +137,9 @@ fn classes() {
 /// A reply of ours that closes says so by its code.
 #[test]
 fn closing_codes() {
-    for reply in [bare_line_feed(), endless_line(), too_many_errors(), too_many_commands(), endless_content()] {
+    let closing =
+        [bare_line_feed(), endless_line(), too_many_errors(), too_many_commands(), too_many_mails(), endless_content()];
+    for reply in closing {
         assert!(reply.is_closing(), "{reply}");
     }
     // Text of the driver's in a reply that is ours: one reply all the same.

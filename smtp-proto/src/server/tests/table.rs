@@ -191,7 +191,16 @@ fn what_is_listed_is_known() {
     let listed = host.say("EHLO client.example");
     assert_eq!(
         listed.lines().skip(1).map(|line| &line[4..]).collect::<Vec<_>>(),
-        ["SIZE 67108864", "PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "HELP"]
+        [
+            "SIZE 67108864",
+            "PIPELINING",
+            "8BITMIME",
+            "SMTPUTF8",
+            "ENHANCEDSTATUSCODES",
+            "CHUNKING",
+            "LIMITS MAILMAX=10000 RCPTMAX=1000",
+            "HELP"
+        ]
     );
     assert_eq!(host.code("HELP"), 214);
     assert_eq!(host.code("BDAT 0"), 503);
