@@ -14,6 +14,7 @@ mod line;
 
 use std::time::{Duration, Instant};
 
+use smtp_proto::client::Until;
 use smtp_proto::transaction::Transaction;
 
 use crate::connection::{ConnectError, Connection};
@@ -56,12 +57,14 @@ pub struct Plan {
     pub give_up_at: Option<Instant>,
     /// Connections at a time, at least one. Messages go out in no certain order over several.
     pub connections: usize,
+    /// Only the envelopes are said, up to here, and nothing is sent: each delivery is then [`Delivery::Agreed`] at best.
+    pub rehearsal: Option<Until>,
 }
 
 impl Default for Plan {
     /// One connection, the usual retries, no end but theirs.
     fn default() -> Self {
-        Plan { retries: Retries::default(), give_up_at: None, connections: 1 }
+        Plan { retries: Retries::default(), give_up_at: None, connections: 1, rehearsal: None }
     }
 }
 
@@ -184,7 +187,7 @@ impl Batch {
             let entry = journal.and_then(|(journal, keys)| Some((journal, keys.get(place)?)));
             Job { place, message, results, entry }
         });
-        let this_try = Try::new(self.tries, watch, jobs.filter(|job| job.is_waiting()));
+        let this_try = Try::new(self.tries, plan.rehearsal, watch, jobs.filter(|job| job.is_waiting()));
         let connections = plan.connections.min(this_try.len());
         std::thread::scope(|scope| {
             // The last of them is this thread.

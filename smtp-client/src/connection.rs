@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use smtp_proto::address::{AddressLiteral, Domain, DomainName, ForwardPath};
 use smtp_proto::client::{
-    Cause, ClientSession, Config, Ending, Event, Failure, Outcome, RecipientOutcome, Stage, Timeouts,
+    Cause, ClientSession, Config, Ending, Event, Failure, Outcome, RecipientOutcome, Stage, StartError, Timeouts, Until,
 };
 use smtp_proto::extension::Extensions;
 use smtp_proto::parameter::Body;
@@ -149,7 +149,27 @@ impl Connection {
     /// also when it was over before: then each of them was not tried for the reason for which it ended.
     ///
     /// SIZE and BODY are those of the content, whatever the transaction says, and SMTPUTF8 is said where its header needs it.
-    pub fn send(&mut self, mut transaction: Transaction, content: &Content) -> Result<Outcome, SendError> {
+    pub fn send(&mut self, transaction: Transaction, content: &Content) -> Result<Outcome, SendError> {
+        self.transact(transaction, content, |session, transaction, now| session.start(transaction, now))
+    }
+
+    /// Says the envelope of a message and does not send it: `Ok` in the outcome means that the server would take it, as far
+    /// as it can tell by then, and never that it has.
+    pub fn rehearse(
+        &mut self,
+        transaction: Transaction,
+        content: &Content,
+        until: Until,
+    ) -> Result<Outcome, SendError> {
+        self.transact(transaction, content, |session, transaction, now| session.rehearse(transaction, until, now))
+    }
+
+    fn transact(
+        &mut self,
+        mut transaction: Transaction,
+        content: &Content,
+        begin: impl FnOnce(&mut ClientSession, Transaction, Duration) -> Result<(), StartError>,
+    ) -> Result<Outcome, SendError> {
         self.hear_unasked();
         if let Some(failure) = self.failure_of_next() {
             return Ok(not_tried(transaction, &failure));
@@ -159,7 +179,8 @@ impl Connection {
         if content.is_eight_bit() && transaction.parameters.body != Some(Body::BinaryMime) {
             transaction.parameters.body = Some(Body::EightBitMime);
         }
-        self.session.start(transaction, self.now()).map_err(SendError::Start)?;
+        let now = self.now();
+        begin(&mut self.session, transaction, now).map_err(SendError::Start)?;
         loop {
             let event = match self.next_event() {
                 Event::WantContent => self.send_content(content)?,
@@ -218,7 +239,10 @@ impl Connection {
     /// none if it takes no other message over this connection. Over one that has ended, all: [`Connection::send`] tells
     /// them why.
     pub fn room_for<'a>(&self, recipients: impl IntoIterator<Item = &'a ForwardPath>) -> Vec<usize> {
-        recipients.into_iter().enumerate().map(|(place, _)| place).collect()
+        match self.ending {
+            None => self.session.room_for(recipients),
+            Some(_) => recipients.into_iter().enumerate().map(|(place, _)| place).collect(),
+        }
     }
 
     fn now(&self) -> Duration {
@@ -252,7 +276,8 @@ impl Connection {
         };
         if let Some(is_broken) = is_broken {
             let input = if is_broken { self.input.as_slice() } else { &[] };
-            self.circumstances.note(self.said_at.elapsed(), "", input);
+            let lines = if is_broken { self.session.unfinished_reply() } else { String::new() };
+            self.circumstances.note(self.said_at.elapsed(), &lines, input);
         }
         self.input.drain(..used);
         event

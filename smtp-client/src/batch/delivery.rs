@@ -16,6 +16,8 @@ use crate::connection::{Circumstances, ConnectError, SendError};
 pub enum Delivery {
     /// The server took it over, with this reply.
     Accepted(Reply),
+    /// In a rehearsal: the server would take it, and this was its reply to the last command.
+    Agreed(Reply),
     /// The server refused, or the conversation broke.
     Failed(Failure),
     /// There was no conversation. Shared by all who waited for it.
@@ -28,7 +30,7 @@ impl Delivery {
     /// Whether another try may change it.
     pub fn is_transient(&self) -> bool {
         match self {
-            Delivery::Accepted(_) => false,
+            Delivery::Accepted(_) | Delivery::Agreed(_) => false,
             Delivery::Failed(failure) => failure.is_transient(),
             Delivery::NoConnection(error) => error.is_transient(),
             Delivery::NotSent(error) => error.is_transient(),
@@ -36,9 +38,11 @@ impl Delivery {
     }
 }
 
-impl From<RecipientOutcome> for Delivery {
-    fn from(outcome: RecipientOutcome) -> Self {
+impl Delivery {
+    /// From what a transaction led to, or the rehearsal of one.
+    pub(super) fn new(outcome: RecipientOutcome, is_rehearsal: bool) -> Self {
         match outcome.result {
+            Ok(reply) if is_rehearsal => Delivery::Agreed(reply),
             Ok(reply) => Delivery::Accepted(reply),
             Err(failure) => Delivery::Failed(failure),
         }
@@ -49,6 +53,7 @@ impl fmt::Display for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Delivery::Accepted(reply) => reply.fmt(f),
+            Delivery::Agreed(reply) => write!(f, "nothing was sent; it would be taken: {reply}"),
             Delivery::Failed(failure) => failure.fmt(f),
             Delivery::NoConnection(error) => error.fmt(f),
             Delivery::NotSent(error) => error.fmt(f),

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use smtp_proto::client::{Cause, Failure, Stage};
+use smtp_proto::client::{Cause, Failure, Stage, Until};
 use smtp_proto::reply::Reply;
 use smtp_proto::transaction::Transaction;
 
@@ -28,6 +28,7 @@ pub(super) struct Job<'a> {
 /// One walk through all that waits.
 pub(super) struct Try<'a> {
     number: u32,
+    rehearsal: Option<Until>,
     watch: &'a dyn Watch,
     queue: Mutex<VecDeque<Job<'a>>>,
     /// Why the last thread left before the queue was empty.
@@ -90,8 +91,13 @@ impl Job<'_> {
 }
 
 impl<'a> Try<'a> {
-    pub(super) fn new(number: u32, watch: &'a dyn Watch, jobs: impl Iterator<Item = Job<'a>>) -> Self {
-        Try { number, watch, queue: Mutex::new(jobs.collect()), end: Mutex::new(None) }
+    pub(super) fn new(
+        number: u32,
+        rehearsal: Option<Until>,
+        watch: &'a dyn Watch,
+        jobs: impl Iterator<Item = Job<'a>>,
+    ) -> Self {
+        Try { number, rehearsal, watch, queue: Mutex::new(jobs.collect()), end: Mutex::new(None) }
     }
 
     /// How many messages wait.
@@ -192,8 +198,16 @@ impl<'a> Try<'a> {
             journal.begin(key).map_err(|error| no_journal(journal, error))?;
         }
         let began = Instant::now();
-        match line.connection.send(transaction, &content) {
-            Ok(outcome) => job.note(self.number, &who, outcome.recipients.into_iter().map(Delivery::from)),
+        let outcome = match self.rehearsal {
+            None => line.connection.send(transaction, &content),
+            Some(until) => line.connection.rehearse(transaction, &content, until),
+        };
+        match outcome {
+            Ok(outcome) => {
+                let outcomes = outcome.recipients.into_iter();
+                let deliveries = outcomes.map(|outcome| Delivery::new(outcome, self.rehearsal.is_some()));
+                job.note(self.number, &who, deliveries);
+            }
             Err(error) => job.not_sent(self.number, &who, &Arc::new(error)),
         }
         let (circumstances, took) = (Arc::new(line.connection.circumstances().clone()), began.elapsed());
@@ -291,7 +305,9 @@ impl Sending {
         };
         Sending {
             has_decided: deliveries.clone().any(|delivery| !delivery.is_transient()),
-            has_accepted: deliveries.clone().any(|delivery| matches!(delivery, Delivery::Accepted(_))),
+            has_accepted: deliveries
+                .clone()
+                .any(|delivery| matches!(delivery, Delivery::Accepted(_) | Delivery::Agreed(_))),
             has_too_many: deliveries.clone().any(|delivery| failure(delivery, is_one_too_many)),
             was_cut_off: deliveries.clone().all(|delivery| failure(delivery, is_before_the_sender)),
         }

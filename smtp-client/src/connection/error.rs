@@ -48,7 +48,7 @@ pub enum SendError {
 impl SendError {
     /// Whether the same may work later, or over another connection.
     pub fn is_transient(&self) -> bool {
-        matches!(self, SendError::Start(smtp_proto::client::StartError::NotReady))
+        matches!(self, SendError::Start(error) if error.is_transient())
     }
 }
 

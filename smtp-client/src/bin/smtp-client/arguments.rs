@@ -8,6 +8,23 @@ use smtp_client::server_name::ServerName;
 /// What the file `-` means.
 pub(crate) const STANDARD_INPUT: &str = "/dev/stdin";
 
+/// The command behind which `--stop-after` stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopAfter {
+    Ehlo,
+    Mail,
+    Rcpt,
+}
+
+pub(crate) fn stop_after(text: &str) -> Result<StopAfter, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "ehlo" => Ok(StopAfter::Ehlo),
+        "mail" => Ok(StopAfter::Mail),
+        "rcpt" => Ok(StopAfter::Rcpt),
+        _ => Err("not ehlo, mail or rcpt".to_owned()),
+    }
+}
+
 pub(crate) fn default_server() -> ServerName {
     ServerName::default()
 }

@@ -47,7 +47,7 @@ pub(crate) fn code<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> u8 {
 
 fn of_delivery(delivery: &Delivery) -> Option<u8> {
     match delivery {
-        Delivery::Accepted(_) => None,
+        Delivery::Accepted(_) | Delivery::Agreed(_) => None,
         Delivery::Failed(failure) => Some(of_failure(failure)),
         Delivery::NoConnection(error) => Some(of_connect_error(error)),
         Delivery::NotSent(error) => Some(match error.as_ref() {
@@ -78,7 +78,8 @@ fn of_refusal(stage: Stage, reply: &Reply) -> u8 {
     }
 }
 
-fn of_connect_error(error: &ConnectError) -> u8 {
+/// The code for a server with whom no conversation came about.
+pub(crate) fn of_connect_error(error: &ConnectError) -> u8 {
     match error {
         ConnectError::Name(_) | ConnectError::HelloName(_) => USAGE,
         ConnectError::Resolve(_, error) if error.kind() == ErrorKind::TimedOut => TEMPORARY,

@@ -14,10 +14,11 @@ use smtp_client::batch::{Batch, Plan, Retries};
 use smtp_client::connection::{ConnectError, Connection, Options};
 use smtp_client::journal::Journal;
 use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
+use smtp_client::proto::client::Until;
 use smtp_client::server_name::ServerName;
 use smtp_client::transcript::Transcript;
 
-use crate::arguments::{self, STANDARD_INPUT};
+use crate::arguments::{self, STANDARD_INPUT, StopAfter};
 use crate::{complain, exit};
 use messages::Prepared;
 use report::Reporter;
@@ -86,6 +87,9 @@ pub(crate) struct Send {
     /// send with BDAT instead of DATA where the server offers CHUNKING (RFC 3030)
     #[argh(switch)]
     chunking: bool,
+    /// send nothing, and stop behind this command: ehlo, mail or rcpt
+    #[argh(option, arg_name = "command", from_str_fn(arguments::stop_after))]
+    stop_after: Option<StopAfter>,
     /// show the conversation on standard error
     #[argh(switch)]
     transcript: bool,
@@ -99,6 +103,9 @@ pub(crate) struct Send {
 
 /// Runs the command. A message that cannot be sent is found before anything is sent.
 pub(crate) fn run(send: Send) -> ExitCode {
+    if send.stop_after == Some(StopAfter::Ehlo) {
+        return say_hello(&send);
+    }
     match prepare(&send) {
         Ok(batch) => deliver(&send, batch),
         Err((code, text)) => {
@@ -121,6 +128,9 @@ fn prepare(send: &Send) -> Result<Named, Stopped> {
     if send.parallel > 1 && send.transcript {
         let text = "a transcript shows one conversation after the other; leave out --parallel";
         return Err((exit::USAGE, text.to_owned()));
+    }
+    if send.stop_after.is_some() && (send.resume || send.journal.is_some()) {
+        return Err((exit::USAGE, "there is nothing to write into a journal with --stop-after".to_owned()));
     }
     let files = messages::files(&send.files, send.files0_from.as_deref())?;
     let journal = open_journal(send, &files)?;
@@ -146,10 +156,31 @@ fn open_journal(send: &Send, files: &[PathBuf]) -> Result<Option<Journal>, Stopp
     journal.map(Some).map_err(|error| (exit::of_journal_error(&error), error.to_string()))
 }
 
+/// Without a message: is somebody there?
+fn say_hello(send: &Send) -> ExitCode {
+    let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    match connect(send, give_up_at) {
+        Ok(connection) => {
+            connection.quit();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::from(exit::of_connect_error(&error))
+        }
+    }
+}
+
 fn deliver(send: &Send, Named { mut batch, names }: Named) -> ExitCode {
     // A time beyond the clock is no bound.
     let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let plan = Plan { retries: Retries::times(send.retries.into()), give_up_at, connections: send.parallel };
+    let rehearsal = match send.stop_after {
+        Some(StopAfter::Mail) => Some(Until::Mail),
+        Some(StopAfter::Rcpt) => Some(Until::Rcpt),
+        Some(StopAfter::Ehlo) | None => None,
+    };
+    let retries = Retries::times(send.retries.into());
+    let plan = Plan { retries, give_up_at, connections: send.parallel, rehearsal };
     let reporter = Reporter::new(&names, &send.server, send.json, batch.sent_before(), !send.transcript);
     batch.send(&plan, &reporter, &|| connect(send, give_up_at));
     reporter.summarise();

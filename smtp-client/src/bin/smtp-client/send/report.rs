@@ -36,7 +36,7 @@ pub(super) struct Reporter<'a> {
 struct Counts {
     /// For each message that is being decided: what its recipients have come to so far. Taken out with its last one.
     open: HashMap<usize, Worst>,
-    messages: [usize; 4],
+    messages: [usize; 5],
     /// Messages that may have arrived twice, or all the same.
     in_doubt: BTreeSet<usize>,
 }
@@ -46,13 +46,14 @@ struct Counts {
 enum Worst {
     #[default]
     Accepted,
+    Agreed,
     NotSent,
     Refused,
     NotNow,
 }
 
 /// In words, by their places.
-const WORST: [&str; 4] = ["accepted", "not sent", "refused", "not now"];
+const WORST: [&str; 5] = ["accepted", "would be taken", "not sent", "refused", "not now"];
 
 impl<'a> Reporter<'a> {
     /// `sent_before`: messages that an earlier run has sent. A bar is drawn if there is a terminal for it, and if it
@@ -104,7 +105,9 @@ impl Watch for Reporter<'_> {
         let name = self.name(report.place);
         self.progress.aside(|| match (self.is_json, report.delivery) {
             (true, _) => print(&object(name, report)),
-            (false, Delivery::Accepted(_)) => print(&Printable(&line(name, self.server, report)).to_string()),
+            (false, Delivery::Accepted(_) | Delivery::Agreed(_)) => {
+                print(&Printable(&line(name, self.server, report)).to_string())
+            }
             (false, _) => complain(&line(name, self.server, report)),
         });
         let mut counts = self.counts();
@@ -134,6 +137,7 @@ impl Worst {
     fn of(delivery: &Delivery) -> Self {
         match delivery {
             Delivery::Accepted(_) => Worst::Accepted,
+            Delivery::Agreed(_) => Worst::Agreed,
             delivery if delivery.is_transient() => Worst::NotNow,
             Delivery::NotSent(_) => Worst::NotSent,
             Delivery::Failed(_) | Delivery::NoConnection(_) => Worst::Refused,
@@ -141,7 +145,7 @@ impl Worst {
     }
 }
 
-fn summary(all: usize, before: usize, counts: &[usize; 4], took: Duration) -> String {
+fn summary(all: usize, before: usize, counts: &[usize; 5], took: Duration) -> String {
     if all == 0 {
         return "there was no message to send".to_owned();
     }
@@ -167,7 +171,7 @@ fn line(name: &str, server: &ServerName, report: &Report<'_>) -> String {
         _ => "; an answer was lost, so it may have arrived all the same",
     };
     match delivery {
-        Delivery::Accepted(_) => format!("{who}: {delivery}{doubt}"),
+        Delivery::Accepted(_) | Delivery::Agreed(_) => format!("{who}: {delivery}{doubt}"),
         // It names the address itself.
         Delivery::NoConnection(_) => format!("{who}: {delivery}{doubt}"),
         Delivery::Failed(_) | Delivery::NotSent(_) => {
@@ -195,7 +199,7 @@ fn object(name: &str, report: &Report<'_>) -> String {
     );
     let mut add = |key: &str, value: &dyn Display| object.push_str(&format!(r#","{key}":{value}"#));
     let reply = match delivery {
-        Delivery::Accepted(reply) => Some(reply),
+        Delivery::Accepted(reply) | Delivery::Agreed(reply) => Some(reply),
         Delivery::Failed(failure) => {
             add("stage", &Text(&failure.stage.to_string()));
             match &failure.cause {
@@ -249,6 +253,7 @@ fn result(delivery: &Delivery) -> &'static str {
         Worst::NotSent => "not-sent",
         Worst::Refused => "refused",
         Worst::NotNow => "not-now",
+        Worst::Agreed => "agreed",
     }
 }
 
