@@ -17,7 +17,7 @@
 //! conversation, [`server`] and [`client`].
 //!
 //! Not here yet, and so announced by nobody: STARTTLS, AUTH, DSN. Their commands and parameters are read and printed
-//! already; the server's side answers 502 and 555.
+//! already; the server's side answers 502 and 555, but for the parameters of DSN, which it keeps with the message.
 //!
 //! # Two machines in a room
 //!

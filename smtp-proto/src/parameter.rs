@@ -106,10 +106,26 @@ impl fmt::Display for ParameterError {
 impl std::error::Error for ParameterError {}
 
 impl OriginalRecipient {
+    /// A recipient as whoever submits the message writes it: the very address of the RCPT command (RFC 3461, 4.2), as
+    /// `rfc822;` or, beyond ASCII, as `utf-8;`. `None` if it is longer than the RFC allows.
+    pub fn of(mailbox: &Mailbox) -> Option<Self> {
+        if mailbox.is_ascii() { OriginalRecipient::rfc822(mailbox) } else { OriginalRecipient::utf8(mailbox) }
+    }
+
     /// An Internet address as `rfc822;` (RFC 3461, 4.2). `None` if it is longer than the RFC allows or not ASCII.
     pub fn rfc822(mailbox: &Mailbox) -> Option<Self> {
         let encoded = Xtext::encode(&mailbox.to_string())?;
-        let recipient = OriginalRecipient { address_type: "rfc822".to_owned(), encoded: encoded.as_str().to_owned() };
+        OriginalRecipient::of_type("rfc822", encoded.as_str().to_owned())
+    }
+
+    /// RFC 6533, 3: `utf-8-addr-unitext`, in which `\x{5C}` stands for what a parameter cannot hold.
+    fn utf8(mailbox: &Mailbox) -> Option<Self> {
+        let is_plain = |character: char| is_value(character) && !matches!(character, '\\' | '+');
+        OriginalRecipient::of_type("utf-8", embed(&mailbox.to_string(), is_plain))
+    }
+
+    fn of_type(address_type: &str, encoded: String) -> Option<Self> {
+        let recipient = OriginalRecipient { address_type: address_type.to_owned(), encoded };
         (recipient.to_string().len() <= limits::ORCPT_OCTETS).then_some(recipient)
     }
 
@@ -126,16 +142,7 @@ impl OriginalRecipient {
     /// The form for a server that does not know SMTPUTF8: `\x{E9}` for a non-ASCII character (RFC 6533, 3). `None` if it
     /// is too long then.
     pub(crate) fn to_ascii(&self) -> Option<Self> {
-        let mut encoded = String::new();
-        for character in self.encoded.chars() {
-            if character.is_ascii() {
-                encoded.push(character);
-            } else {
-                encoded.push_str(&format!("\\x{{{:X}}}", u32::from(character)));
-            }
-        }
-        let recipient = OriginalRecipient { address_type: self.address_type.clone(), encoded };
-        (recipient.to_string().len() <= limits::ORCPT_OCTETS).then_some(recipient)
+        OriginalRecipient::of_type(&self.address_type, embed(&self.encoded, |character| character.is_ascii()))
     }
 
     fn parse(value: &str) -> Option<Self> {
@@ -150,6 +157,19 @@ impl OriginalRecipient {
         (is_valid && !encoded.is_empty())
             .then(|| OriginalRecipient { address_type: address_type.to_owned(), encoded: encoded.to_owned() })
     }
+}
+
+/// RFC 6533, 3: `EmbeddedUnicodeChar` for every character that may not stand as it is.
+fn embed(text: &str, may_stand: impl Fn(char) -> bool) -> String {
+    let mut embedded = String::with_capacity(text.len());
+    for character in text.chars() {
+        if may_stand(character) {
+            embedded.push(character);
+        } else {
+            embedded.push_str(&format!("\\x{{{:02X}}}", u32::from(character)));
+        }
+    }
+    embedded
 }
 
 impl Notify {

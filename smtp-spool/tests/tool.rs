@@ -58,8 +58,8 @@ fn list_beside_the_owner() {
     assert_eq!(code, 0);
     assert_eq!(
         text.lines().nth(1).unwrap(),
-        "b  kept             10  Sun, 23 Nov 2025 06:40:00 +0000  <alice@example.org> -> <bob@example.net> \
-         <carol@example.com>"
+        "b  kept             10  Sun, 23 Nov 2025 06:40:00 +0000  <alice@example.org> RET=HDRS ENVID=e+20f -> \
+         <bob@example.net> <carol@example.com> NOTIFY=SUCCESS,DELAY ORCPT=utf-8;kârôl@example.com"
     );
     assert_eq!(text.lines().count(), 3);
     place.damage("b");
@@ -70,7 +70,7 @@ fn list_beside_the_owner() {
     assert_eq!((lines[0], lines[5]), ("[", "]"));
     assert_eq!(
         lines[1],
-        r#"{"id":"a","state":"kept","size_bytes":0,"received_at_unix_seconds":1763880000,"from":"<alice@example.org>","recipients":[{"to":"<bob@example.net>"},{"to":"<carol@example.com>"}]}"#.to_owned() + ","
+        r#"{"id":"a","state":"kept","size_bytes":0,"received_at_unix_seconds":1763880000,"from":"<alice@example.org>","ret":"HDRS","envid":"e+20f","recipients":[{"to":"<bob@example.net>"},{"to":"<carol@example.com>","notify":"SUCCESS,DELAY","orcpt":"utf-8;kârôl@example.com"}]}"#.to_owned() + ","
     );
     assert_eq!(lines[4], r#"{"id":"d","state":"unreadable","reason":"the file is corrupt: it is too short"}"#);
 }

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use smtp_client::proto::transaction::Transaction;
 use smtp_client::{Connection, Content, Options};
 use smtp_proto::address::ForwardPath;
+use smtp_spool::MemoryDisk;
 use smtp_tests::peer::Peer;
 use smtp_tests::server::{Stored, TestServer};
 
@@ -157,6 +158,50 @@ fn every_octet_comes_back() {
     let stored = server.only_stored();
     assert!(stored.content == content);
     assert_eq!(stored.envelope.mail.to_string(), " BODY=8BITMIME");
+}
+
+/// Rows X070, X071, X072, X073, X076: what a sender wants to hear of, said in the words of DSN, is kept with the message as it
+/// was said, though nobody announced to do so. It is there for the next process, too.
+#[test]
+fn wishes_for_reports_are_kept() {
+    let disk = MemoryDisk::new();
+    let server = TestServer::builder().disk(&disk).start();
+    let mut peer = server.greeted();
+    for (line, reply) in [
+        ("MAIL FROM:<a@b.example> RET=SOME", "501 5.5.4"),
+        ("MAIL FROM:<a@b.example> ENVID=+0D+0A", "501 5.5.4"),
+        ("MAIL FROM:<a@b.example> AUTH=<>", "555 5.5.4"),
+        ("MAIL FROM:<a@b.example> BODY=BINARYMIME", "555 5.5.4"),
+        ("MAIL FROM:<a@b.example> RET=FULL ENVID=QQ+2B314159+20x", "250 2.1.0"),
+        ("RCPT TO:<x@example.org> NOTIFY=NEVER,DELAY", "501 5.5.4"),
+        ("RCPT TO:<x@example.org> ORCPT=x@example.org", "501 5.5.4"),
+        ("RCPT TO:<x@example.org> notify=failure,Success ORCPT=rfc822;X+2Bold@Example.Org", "250 2.1.5"),
+        ("RCPT TO:<y@example.org> ORCPT=utf-8;\u{ff}@example.org NOTIFY=NEVER", "250 2.1.5"),
+        ("RCPT TO:<z@example.org>", "250 2.1.5"),
+        // The same wish once more is the same recipient; another wish is another.
+        ("RCPT TO:<y@example.org> NOTIFY=NEVER ORCPT=utf-8;\u{ff}@example.org", "250 2.1.5"),
+        ("RCPT TO:<z@example.org> NOTIFY=SUCCESS", "250 2.1.5"),
+        ("DATA", "354"),
+        (".", "250 2.0.0"),
+    ] {
+        peer.expect(line, reply);
+    }
+    let expected = [
+        "MAIL FROM:<a@b.example> RET=FULL ENVID=QQ+2B314159+20x",
+        "RCPT TO:<x@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;X+2Bold@Example.Org",
+        "RCPT TO:<y@example.org> NOTIFY=NEVER ORCPT=utf-8;\u{ff}@example.org",
+        "RCPT TO:<z@example.org>",
+        "RCPT TO:<z@example.org> NOTIFY=SUCCESS",
+    ];
+    let stored = server.only_stored();
+    let text = stored.envelope.to_string();
+    assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), expected);
+    drop(server);
+    // The power fails: what was answered 250 is what the next start finds.
+    for survivor in disk.survivors(100) {
+        let server = TestServer::builder().disk(&survivor).start();
+        assert_eq!(server.only_stored(), stored);
+    }
 }
 
 /// Row N222: dots, in segments cut at every place.

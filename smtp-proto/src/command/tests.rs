@@ -230,6 +230,39 @@ fn rcpt_parameters() {
     assert_eq!(OriginalRecipient::rfc822(&long), None);
 }
 
+/// Row X069: the ORCPT of whoever submits a message is the address of the RCPT command. RFC 6533, 3: beyond ASCII as `utf-8`,
+/// in which nothing is xtext.
+#[test]
+fn original_recipients() {
+    for (mailbox, orcpt, in_ascii) in [
+        ("bob@b.example", "rfc822;bob@b.example", "rfc822;bob@b.example"),
+        ("Bob+x=y@B.example", "rfc822;Bob+2Bx+3Dy@B.example", "rfc822;Bob+2Bx+3Dy@B.example"),
+        ("b\u{f6}b@b.example", "utf-8;b\u{f6}b@b.example", "utf-8;b\\x{F6}b@b.example"),
+        ("bob@\u{4eac}.example", "utf-8;bob@\u{4eac}.example", "utf-8;bob@\\x{4EAC}.example"),
+        ("\u{1f600}+=@b", "utf-8;\u{1f600}\\x{2B}\\x{3D}@b", "utf-8;\\x{1F600}\\x{2B}\\x{3D}@b"),
+        (
+            "\"\u{e9} \\\\ \\\"\"@b",
+            "utf-8;\"\u{e9}\\x{20}\\x{5C}\\x{5C}\\x{20}\\x{5C}\"\"@b",
+            "utf-8;\"\\x{E9}\\x{20}\\x{5C}\\x{5C}\\x{20}\\x{5C}\"\"@b",
+        ),
+    ] {
+        let original = OriginalRecipient::of(&mailbox.parse().unwrap()).unwrap();
+        assert_eq!(original.to_string(), orcpt);
+        assert_eq!(original.to_ascii().unwrap().to_string(), in_ascii);
+        // Both forms are read again as what they are.
+        for form in [orcpt, in_ascii] {
+            let line = format!("RCPT TO:<x@y> ORCPT={form}");
+            assert_eq!(read(&line), Ok(line));
+        }
+        let is_ascii = mailbox.is_ascii();
+        assert_eq!(OriginalRecipient::rfc822(&mailbox.parse().unwrap()).is_some(), is_ascii);
+    }
+    // 255 octets of a local part, each of which needs six.
+    let long =
+        Mailbox::new(LocalPart::new(&format!("\u{e9}{}", "+".repeat(253))).unwrap(), "b".parse().unwrap()).unwrap();
+    assert_eq!(OriginalRecipient::of(&long), None);
+}
+
 /// Values that the types allow and the grammar does not: they print as what they mean, or not at all.
 #[test]
 fn no_parameter_is_printed_without_its_value() {

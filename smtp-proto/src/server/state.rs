@@ -196,10 +196,9 @@ impl ServerSession {
     }
 
     fn handle_mail(&mut self, client: Client, reverse_path: ReversePath, parameters: MailParameters) {
-        let is_offered = !matches!(parameters.body, Some(Body::BinaryMime))
-            && parameters.ret.is_none()
-            && parameters.envid.is_none()
-            && parameters.auth.is_none();
+        // RET and ENVID are kept with the message although DSN is not announced: whoever sends them has said what is wanted,
+        // and a valid one never changes the reply (RFC 3461, 5).
+        let is_offered = !matches!(parameters.body, Some(Body::BinaryMime)) && parameters.auth.is_none();
         let refusal = if !is_offered {
             Some(replies::parameter_not_offered())
         } else if reverse_path.mailbox().is_some_and(Mailbox::is_at_unknown_literal) {
@@ -227,9 +226,7 @@ impl ServerSession {
         forward_path: ForwardPath,
         parameters: RcptParameters,
     ) {
-        let refusal = if parameters != RcptParameters::default() {
-            Some(replies::parameter_not_offered())
-        } else if forward_path.mailbox().is_some_and(Mailbox::is_at_unknown_literal) {
+        let refusal = if forward_path.mailbox().is_some_and(Mailbox::is_at_unknown_literal) {
             Some(replies::command_error(CommandError::ForwardPath(AddressError::Literal)))
         } else if !forward_path.is_ascii() && !transaction.parameters.smtputf8 {
             Some(replies::smtputf8_missing())
@@ -323,8 +320,8 @@ impl ServerSession {
                 self.reply(&replies::sender_ok());
             }
             Asked::Rcpt(client, mut transaction, recipient) => {
-                // The same recipient twice is one copy all the same. It is agreed to again and moves no mail: said every few
-                // minutes it would hold a thread for ever.
+                // The same recipient twice is one copy all the same; with another NOTIFY or ORCPT it is another wish, and kept.
+                // It is agreed to again and moves no mail: said every few minutes it would hold a thread for ever.
                 if transaction.recipients.contains(&recipient) {
                     return self.idle(State::Mail(client, transaction), replies::recipient_ok());
                 }

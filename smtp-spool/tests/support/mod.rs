@@ -28,9 +28,12 @@ pub(crate) fn envelope(from: &str, to: &[&str]) -> Envelope {
     Envelope { reverse_path, mail, recipients: recipients.collect(), received_at_unix_seconds: 1_763_880_000 }
 }
 
-/// The envelope of most tests.
+/// The envelope of most tests, with what a sender may say about reports.
 pub(crate) fn usual_envelope() -> Envelope {
-    envelope("<alice@example.org> BODY=8BITMIME", &["<bob@example.net>", "<carol@example.com> NOTIFY=NEVER"])
+    envelope(
+        "<alice@example.org> BODY=8BITMIME RET=HDRS ENVID=e+20f",
+        &["<bob@example.net>", "<carol@example.com> NOTIFY=SUCCESS,DELAY ORCPT=utf-8;kârôl@example.com"],
+    )
 }
 
 /// Puts a whole message into a store.

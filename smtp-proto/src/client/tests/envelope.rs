@@ -4,7 +4,7 @@
 use super::*;
 use crate::command::Command as Line;
 use crate::limits;
-use crate::parameter::{Body, MailParameters, RcptParameters};
+use crate::parameter::{Body, MailParameters, OriginalRecipient, RcptParameters};
 
 /// A transaction from its command lines, so that each parameter is written as it is read.
 fn transaction_of(lines: &[&str]) -> Transaction {
@@ -204,6 +204,37 @@ fn smtputf8() {
     let mut talk = Talk::ready(ALL);
     talk.start(transaction_of(&["MAIL FROM:<é@a>", "RCPT TO:<b@b> ORCPT=utf-8;é@b"]));
     assert!(talk.said().contains("RCPT TO:<b@b> ORCPT=utf-8;é@b\r\n"));
+}
+
+/// Row X138: the caller, who has seen the header, says that it needs SMTPUTF8. What is refused is told in words that fit.
+#[test]
+fn smtputf8_for_the_header() {
+    let mut talk = Talk::ready(ALL);
+    let mut transaction = transaction(&["<bob@b>"]);
+    transaction.parameters.smtputf8 = true;
+    talk.start(transaction.clone());
+    assert!(talk.said().starts_with("MAIL FROM:<alice@a> SMTPUTF8\r\n"));
+    let mut talk = Talk::plain();
+    let error = talk.session.start(transaction, talk.now).unwrap_err();
+    assert_eq!(error, StartError::NeedsSmtpUtf8);
+    let text = "an address or a header field is not ASCII and the server does not offer SMTPUTF8";
+    assert_eq!((error.to_string().as_str(), error.is_transient()), (text, false));
+}
+
+/// Row X069: the ORCPT of a recipient beyond ASCII, to servers that read it and that do not.
+#[test]
+fn the_original_recipient() {
+    for (recipient, said) in [
+        ("b\u{f6}b@b", "RCPT TO:<b\u{f6}b@b> NOTIFY=FAILURE ORCPT=utf-8;b\u{f6}b@b\r\n"),
+        ("b+b@b", "RCPT TO:<b+b@b> NOTIFY=FAILURE ORCPT=rfc822;b+2Bb@b\r\n"),
+    ] {
+        let mut transaction = transaction_of(&["MAIL FROM:<a@a>", &format!("RCPT TO:<{recipient}> NOTIFY=FAILURE")]);
+        transaction.recipients[0].parameters.orcpt = OriginalRecipient::of(&recipient.parse().unwrap());
+        let mut talk = Talk::ready(ALL);
+        talk.start(transaction);
+        let sent = talk.said();
+        assert!(sent.contains(said), "{sent}");
+    }
 }
 
 /// Rows N034, N035, N139: no route, the least quoting, the case as it is.

@@ -6,6 +6,7 @@ use std::path::Path;
 use argh::FromArgs;
 use smtp_proto::date::Timestamp;
 use smtp_proto::json::{Array, Text};
+use smtp_proto::parameter::{MailParameters, RcptParameters};
 use smtp_spool::{MessageId, MessageState, ReadError, Reader, RecipientState, Status, Summary};
 
 use crate::failure::Failure;
@@ -46,9 +47,11 @@ fn write_lines(messages: impl Iterator<Item = Message>, output: &mut dyn Write) 
 fn write_line(summary: &Summary, output: &mut dyn Write) -> std::io::Result<()> {
     let Summary { id, size, envelope, .. } = summary;
     let (state, date) = (name(summary.state()), date(envelope.received_at_unix_seconds));
-    write!(output, "{id}  {state:8}  {size:>9}  {date}  {} ->", Printable(&envelope.reverse_path.to_string()))?;
+    let from = format!("{}{}", envelope.reverse_path, wishes(&envelope.mail));
+    write!(output, "{id}  {state:8}  {size:>9}  {date}  {} ->", Printable(&from))?;
     for recipient in &envelope.recipients {
-        write!(output, " {}", Printable(&recipient.forward_path.to_string()))?;
+        let to = format!("{}{}", recipient.forward_path, recipient.parameters);
+        write!(output, " {}", Printable(&to))?;
     }
     writeln!(output)?;
     for (recipient, state) in envelope.recipients.iter().zip(&summary.recipients) {
@@ -65,6 +68,11 @@ fn write_line(summary: &Summary, output: &mut dyn Write) -> std::io::Result<()> 
         writeln!(output, "  {}", Printable(remark))?;
     }
     Ok(())
+}
+
+/// What the sender said about reports, as MAIL says it (RFC 3461, 4); not what only helped the message to come in.
+fn wishes(mail: &MailParameters) -> MailParameters {
+    MailParameters { ret: mail.ret, envid: mail.envid.clone(), ..MailParameters::default() }
 }
 
 fn write_json(messages: impl Iterator<Item = Message>, output: &mut dyn Write) -> std::io::Result<()> {
@@ -87,16 +95,32 @@ fn object(summary: &Summary) -> String {
     let recipients = envelope.recipients.iter().enumerate().map(|(number, recipient)| {
         let to = recipient.forward_path.to_string();
         let state = summary.recipients.get(number).map(state_members).unwrap_or_default();
-        format!(r#"{{"to":{}{state}}}"#, Text(&to))
+        format!(r#"{{"to":{}{}{state}}}"#, Text(&to), rcpt_members(&recipient.parameters))
     });
     format!(
-        r#"{{"id":{},"state":{},"size_bytes":{size},"received_at_unix_seconds":{},"from":{},"recipients":{}}}"#,
+        r#"{{"id":{},"state":{},"size_bytes":{size},"received_at_unix_seconds":{},"from":{}{},"recipients":{}}}"#,
         Text(id.as_str()),
         Text(name(summary.state())),
         envelope.received_at_unix_seconds,
         Text(&envelope.reverse_path.to_string()),
+        mail_members(&envelope.mail),
         Array(recipients.collect()),
     )
+}
+
+/// What the sender said about reports, in the words of MAIL and RCPT, ENVID and ORCPT encoded as they came (RFC 3461, 4). What
+/// was not said has no member.
+fn mail_members(mail: &MailParameters) -> String {
+    member("ret", mail.ret) + &member("envid", mail.envid.as_ref())
+}
+
+fn rcpt_members(rcpt: &RcptParameters) -> String {
+    member("notify", rcpt.notify) + &member("orcpt", rcpt.orcpt.as_ref())
+}
+
+/// With a comma before it.
+fn member(name: &str, value: Option<impl ToString>) -> String {
+    value.map(|value| format!(r#","{name}":{}"#, Text(&value.to_string()))).unwrap_or_default()
 }
 
 /// The members that tell where a recipient stands, each with a comma before it.
