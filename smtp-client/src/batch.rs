@@ -120,7 +120,7 @@ impl Batch {
             let past = journal.past(key);
             for (recipient, progress) in message.transaction.recipients.iter().zip(results) {
                 progress.was_accepted_before = past.accepted.contains(&recipient.forward_path);
-                progress.is_uncertain = past.is_in_doubt && !progress.was_accepted_before;
+                progress.is_uncertain = past.is_in_doubt;
             }
         }
         batch.journal = Some((journal, keys));
@@ -131,6 +131,13 @@ impl Batch {
     pub fn sent_before(&self) -> usize {
         let is_sent = |results: &&Vec<Progress>| results.iter().all(|progress| progress.was_accepted_before);
         if self.journal.is_some() { self.results.iter().filter(is_sent).count() } else { 0 }
+    }
+
+    /// The places of the messages of which one copy more may have arrived than was accepted: in some try, also of an
+    /// earlier run, the server had the whole message and its answer was not heard (RFC 1047).
+    pub fn in_doubt(&self) -> impl Iterator<Item = usize> {
+        let results = self.results.iter().enumerate();
+        results.filter(|(_, results)| results.iter().any(|progress| progress.is_uncertain)).map(|(place, _)| place)
     }
 
     /// Sends everything, with pauses and further tries where they may help. `connect` opens a connection.

@@ -11,7 +11,7 @@
 //! may hold the same message twice. So files may be moved, and an mbox may grow, between two runs. `begin` is written
 //! before the message goes out, `accepted` for each recipient when the server has agreed, `end` when every answer is known:
 //! a message that began and did not end is in doubt (RFC 1047). It goes out again, since a second copy is better than none,
-//! and is named.
+//! and is named at the end of every run.
 //!
 //! Every line is handed to the system before the next step, so a killed process loses none. The disk is made sure of once a
 //! second: a power cut may take the lines of the last second with it, and what they say may then be sent again.
@@ -66,8 +66,10 @@ struct Written {
 pub struct Past {
     /// The recipients for whom the server took it over.
     pub accepted: Vec<ForwardPath>,
-    /// It went out, and what became of it is not known.
+    /// In some try it went out and its answer was not heard, so one copy more may have arrived than was accepted.
     pub is_in_doubt: bool,
+    /// The last try began and did not end.
+    is_open: bool,
 }
 
 /// Gives each message of a batch its key.
@@ -206,8 +208,11 @@ fn read(octets: &[u8]) -> Result<HashMap<String, Past>, usize> {
         }
         let fields: Vec<&str> = line.splitn(4, '\t').collect();
         match fields.as_slice() {
-            ["begin", key] => messages.entry((*key).to_owned()).or_default().is_in_doubt = true,
-            ["end", key] => messages.entry((*key).to_owned()).or_default().is_in_doubt = false,
+            ["begin", key] => {
+                let past = messages.entry((*key).to_owned()).or_default();
+                past.is_in_doubt |= std::mem::replace(&mut past.is_open, true);
+            }
+            ["end", key] => messages.entry((*key).to_owned()).or_default().is_open = false,
             ["accepted", key, recipient, _] => {
                 let recipient = recipient.parse().map_err(|_| place + 1)?;
                 messages.entry((*key).to_owned()).or_default().accepted.push(recipient);
@@ -215,6 +220,7 @@ fn read(octets: &[u8]) -> Result<HashMap<String, Past>, usize> {
             _ => return Err(place + 1),
         }
     }
+    messages.values_mut().for_each(|past| past.is_in_doubt |= past.is_open);
     Ok(messages)
 }
 
@@ -297,9 +303,14 @@ mod tests {
         journal.end(&refused).unwrap();
         drop(journal);
         let journal = Journal::open(&path).unwrap();
-        assert_eq!(journal.past(&sent), Past { accepted: vec![bob, odd], is_in_doubt: false });
-        assert_eq!(journal.past(&lost), Past { accepted: vec![], is_in_doubt: true });
+        assert_eq!(journal.past(&sent), Past { accepted: vec![bob, odd], ..Past::default() });
+        assert!(journal.past(&lost).is_in_doubt && journal.past(&lost).accepted.is_empty());
         assert_eq!(journal.past(&refused), Past::default());
+        // A doubt is not forgotten, whatever comes of the next try.
+        journal.begin(&lost).unwrap();
+        journal.end(&lost).unwrap();
+        drop(journal);
+        assert!(Journal::open(&path).unwrap().past(&lost).is_in_doubt);
     }
 
     /// A power cut may leave half a line, and no more than that is lost.
@@ -323,7 +334,7 @@ mod tests {
             );
             journal.end(&key).unwrap();
             drop(journal);
-            assert!(!Journal::open(&path).unwrap().past(&key).is_in_doubt);
+            assert!(!Journal::open(&path).unwrap().past(&key).is_in_doubt, "what was written behind the cut is read");
         }
     }
 

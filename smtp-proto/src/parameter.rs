@@ -177,7 +177,8 @@ impl Notify {
         matches!(self, Notify::On { success, failure, delay } if success || failure || delay)
     }
 
-    fn parse(value: &str) -> Option<Self> {
+    /// Reads the value: `NEVER`, or cases with commas between them.
+    pub fn parse(value: &str) -> Option<Self> {
         if value.eq_ignore_ascii_case("NEVER") {
             return Some(Notify::Never);
         }
@@ -296,7 +297,8 @@ impl Body {
 }
 
 impl Ret {
-    fn parse(value: &str) -> Option<Self> {
+    /// Reads the value: `FULL` or `HDRS`.
+    pub fn parse(value: &str) -> Option<Self> {
         match value.to_ascii_uppercase().as_str() {
             "FULL" => Some(Ret::Full),
             "HDRS" => Some(Ret::Headers),

@@ -2,67 +2,15 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use smtp_tests::PATIENCE;
+use smtp_tests::client::{answers, check_complaint, code, command, errors, run_with_input, send, write_file};
 use smtp_tests::processes::program;
 use smtp_tests::scripted_server::{Answer, ReservedPort, Said, Script, ScriptedServer, polite, polite_with};
-
-fn command(arguments: &[impl AsRef<OsStr>]) -> Command {
-    let mut command = Command::new(program("smtp-client"));
-    command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// Runs the program to its end, with this on its standard input.
-fn run_with_input(arguments: &[impl AsRef<OsStr>], input: &[u8]) -> Output {
-    let mut child = command(arguments).stdin(Stdio::piped()).spawn().unwrap();
-    let mut standard_input = child.stdin.take().unwrap();
-    // A program that has found its mistake earlier reads no more.
-    let _ = standard_input.write_all(input);
-    drop(standard_input);
-    child.wait_with_output().unwrap()
-}
-
-/// `send` to this server.
-fn send(server: &str, arguments: &[&str], input: &[u8]) -> Output {
-    let all: Vec<&str> = ["send", "--server", server].iter().chain(arguments).copied().collect();
-    run_with_input(&all, input)
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap_or_else(|| panic!("{output:?}"))
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn answers(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// One line on standard error, which holds all of these.
-fn check_complaint(output: &Output, wanted: &[&str]) {
-    let text = errors(output);
-    assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.starts_with("smtp-client: "), "{text}");
-    for wanted in wanted {
-        assert!(text.contains(wanted), "{wanted:?} is not in {text:?}");
-    }
-    assert!(output.stdout.is_empty(), "{output:?}");
-}
-
-fn write_file(folder: &Path, name: &str, octets: &[u8]) -> String {
-    let path: PathBuf = folder.join(name);
-    fs::write(&path, octets).unwrap();
-    path.into_os_string().into_string().unwrap()
-}
 
 const LETTER: &[u8] = b"From: Ann <a@example.com>\nTo: b@example.org\nSubject: x\n\nhello\n";
 

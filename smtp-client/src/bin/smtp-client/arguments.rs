@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use smtp_client::proto::address::{AddressError, Domain, ForwardPath, ReversePath};
+use smtp_client::proto::limits;
+use smtp_client::proto::parameter::{Notify, Ret};
+use smtp_client::proto::xtext::Xtext;
 use smtp_client::server_name::ServerName;
 
 /// What the file `-` means.
@@ -51,6 +54,19 @@ fn no_address(text: &str, error: AddressError) -> String {
         Some(Ok(_)) => "write the address alone, without a name".to_owned(),
         _ => error.to_string(),
     }
+}
+
+pub(crate) fn notify(text: &str) -> Result<Notify, String> {
+    Notify::parse(text).ok_or_else(|| "write never, or any of success,failure,delay".to_owned())
+}
+
+pub(crate) fn ret(text: &str) -> Result<Ret, String> {
+    Ret::parse(text).ok_or_else(|| "write full or hdrs".to_owned())
+}
+
+pub(crate) fn envid(text: &str) -> Result<Xtext, String> {
+    let xtext = Xtext::encode(text).filter(|xtext| (1..=limits::ENVID_OCTETS).contains(&xtext.as_str().len()));
+    xtext.ok_or_else(|| format!("not printable ASCII, or not of 1 to {} characters", limits::ENVID_OCTETS))
 }
 
 pub(crate) fn hello_name(text: &str) -> Result<Domain, String> {

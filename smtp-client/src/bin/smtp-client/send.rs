@@ -15,6 +15,9 @@ use smtp_client::connection::{ConnectError, Connection, Options};
 use smtp_client::journal::Journal;
 use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
 use smtp_client::proto::client::Until;
+use smtp_client::proto::extension::Extension;
+use smtp_client::proto::parameter::{Notify, Ret};
+use smtp_client::proto::xtext::Xtext;
 use smtp_client::server_name::ServerName;
 use smtp_client::transcript::Transcript;
 
@@ -77,6 +80,15 @@ pub(crate) struct Send {
     /// step has its time, as RFC 5321, 4.5.3.2 asks)
     #[argh(option, arg_name = "seconds", from_str_fn(arguments::timeout))]
     timeout: Option<Duration>,
+    /// in which cases the server is to report: never, or any of success,failure,delay (DSN, RFC 3461)
+    #[argh(option, arg_name = "cases", from_str_fn(arguments::notify))]
+    notify: Option<Notify>,
+    /// what a report gives back: full or hdrs (DSN)
+    #[argh(option, arg_name = "part", from_str_fn(arguments::ret))]
+    ret: Option<Ret>,
+    /// a name of yours for the messages, which reports repeat (DSN)
+    #[argh(option, arg_name = "name", from_str_fn(arguments::envid))]
+    envid: Option<Xtext>,
     /// keep a journal of what was sent, and leave out what it says an earlier run has sent: after an interruption, give
     /// the same command again. It lies beside the first file, as FILE.smtp-journal
     #[argh(switch)]
@@ -134,7 +146,7 @@ fn prepare(send: &Send) -> Result<Named, Stopped> {
     }
     let files = messages::files(&send.files, send.files0_from.as_deref())?;
     let journal = open_journal(send, &files)?;
-    let Prepared { names, messages, keys } = messages::prepare(&files, &send.from, &send.to, journal.is_some())?;
+    let Prepared { names, messages, keys } = messages::prepare(&files, send, journal.is_some())?;
     let batch = match journal {
         Some(journal) => Batch::resumed(messages, journal, keys),
         None => Batch::new(messages),
@@ -183,7 +195,7 @@ fn deliver(send: &Send, Named { mut batch, names }: Named) -> ExitCode {
     let plan = Plan { retries, give_up_at, connections: send.parallel, rehearsal };
     let reporter = Reporter::new(&names, &send.server, send.json, batch.sent_before(), !send.transcript);
     batch.send(&plan, &reporter, &|| connect(send, give_up_at));
-    reporter.summarise();
+    reporter.summarise(batch.in_doubt());
     ExitCode::from(exit::code(batch.reports().map(|report| report.delivery)))
 }
 
@@ -193,5 +205,10 @@ fn connect(send: &Send, give_up_at: Option<Instant>) -> Result<Connection, Conne
     if send.transcript {
         options.observer = Box::new(Transcript::new(io::stderr()));
     }
-    Connection::open_to(&send.server, options)
+    let connection = Connection::open_to(&send.server, options)?;
+    let wants_reports = send.notify.is_some() || send.ret.is_some() || send.envid.is_some();
+    if wants_reports && !connection.extensions().has(&Extension::Dsn) {
+        log::warn!("{}: the server does not offer DSN, so reports may not be as you asked", connection.peer());
+    }
+    Ok(connection)
 }

@@ -10,11 +10,12 @@ use smtp_client::batch::Message;
 use smtp_client::content::Content;
 use smtp_client::header::{self, HeaderError};
 use smtp_client::journal::{self, Key, Keys};
-use smtp_client::proto::address::{ForwardPath, ReversePath};
-use smtp_client::proto::transaction::Transaction;
+use smtp_client::proto::address::ForwardPath;
+use smtp_client::proto::parameter::{Notify, OriginalRecipient, RcptParameters};
+use smtp_client::proto::transaction::{Recipient, Transaction};
 use smtp_client::source::{self, FindError, Found};
 
-use super::{STANDARD_INPUT, Stopped};
+use super::{STANDARD_INPUT, Send, Stopped};
 use crate::exit;
 
 /// Messages that are ready to be sent, in three lists of the same length; no keys where there is no journal.
@@ -73,19 +74,14 @@ pub(super) fn beside(first: &Path) -> PathBuf {
 }
 
 /// Reads every message once. The first that cannot be sent ends it.
-pub(super) fn prepare(
-    files: &[PathBuf],
-    from: &Option<ReversePath>,
-    to: &[ForwardPath],
-    has_journal: bool,
-) -> Result<Prepared, Stopped> {
+pub(super) fn prepare(files: &[PathBuf], send: &Send, has_journal: bool) -> Result<Prepared, Stopped> {
     let mut prepared = Prepared { names: Vec::new(), messages: Vec::new(), keys: Vec::new() };
     let mut keys = Keys::default();
     for file in files {
         for Found { name, source } in find(file)? {
             let failed = |code, error: &dyn std::fmt::Display| (code, format!("{name}: {error}"));
             let content = source.open().map_err(|error| failed(exit::of_content_error(&error), &error))?;
-            let transaction = transaction(&content, from, to).map_err(|error| failed(exit::DATA, &error))?;
+            let transaction = transaction(&content, send).map_err(|error| failed(exit::DATA, &error))?;
             if has_journal {
                 let key = keys.next(&transaction.reverse_path, &content);
                 prepared.keys.push(key.map_err(|error| failed(exit::IO, &error))?);
@@ -105,19 +101,27 @@ fn find(file: &Path) -> Result<Vec<Found>, Stopped> {
     found.map_err(|FindError { name, error }| (exit::of_content_error(&error), format!("{name}: {error}")))
 }
 
-fn transaction(content: &Content, from: &Option<ReversePath>, to: &[ForwardPath]) -> Result<Transaction, HeaderError> {
+fn transaction(content: &Content, send: &Send) -> Result<Transaction, HeaderError> {
     let header = content.header();
-    let reverse_path = match from {
+    let reverse_path = match &send.from {
         Some(path) => path.clone(),
         None => header.reverse_path()?,
     };
-    let recipients = match to {
+    let recipients = match send.to.as_slice() {
         [] => header.forward_paths()?,
         given => header::each_once(given.iter().cloned()),
     };
     let mut transaction = Transaction::new(reverse_path);
-    transaction.recipients = recipients.into_iter().map(Into::into).collect();
+    transaction.parameters.ret = send.ret;
+    transaction.parameters.envid = send.envid.clone();
+    transaction.recipients = recipients.into_iter().map(|path| recipient(path, send.notify)).collect();
     Ok(transaction)
+}
+
+/// RFC 3461, 4.2: whoever submits a message and asks for reports says for whom it was, in the very words of RCPT.
+fn recipient(forward_path: ForwardPath, notify: Option<Notify>) -> Recipient {
+    let orcpt = notify.and(forward_path.mailbox()).and_then(OriginalRecipient::of);
+    Recipient { forward_path, parameters: RcptParameters { notify, orcpt } }
 }
 
 /// A path as people gave it.

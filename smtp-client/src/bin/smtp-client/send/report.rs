@@ -3,7 +3,7 @@
 //! Acceptances go to standard output, the rest to standard error; with `--json` every line is an object on standard
 //! output. Whether anybody reads it does not change what was sent.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,8 +37,6 @@ struct Counts {
     /// For each message that is being decided: what its recipients have come to so far. Taken out with its last one.
     open: HashMap<usize, Worst>,
     messages: [usize; 5],
-    /// Messages that may have arrived twice, or all the same.
-    in_doubt: BTreeSet<usize>,
 }
 
 /// What a message counts as: the worst of its recipients, in this order.
@@ -77,17 +75,17 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// The last word about many messages, on standard error.
-    pub(super) fn summarise(&self) {
+    /// The last word about many messages, on standard error. `in_doubt` are the places of those that are to be named.
+    pub(super) fn summarise(&self, in_doubt: impl Iterator<Item = usize>) {
         self.progress.finish();
         if self.names.len() == 1 {
             return;
         }
-        let counts = self.counts();
-        for place in &counts.in_doubt {
-            let name = self.name(*place);
+        for place in in_doubt {
+            let name = self.name(place);
             say(&format!("{name}: an answer was lost, so it may have arrived once more than the server has said"));
         }
+        let counts = self.counts();
         say(&summary(self.names.len(), self.sent_before, &counts.messages, self.began.elapsed()));
     }
 
@@ -113,9 +111,6 @@ impl Watch for Reporter<'_> {
         let mut counts = self.counts();
         let worst = counts.open.entry(report.place).or_default();
         *worst = (*worst).max(Worst::of(report.delivery));
-        if report.is_uncertain {
-            counts.in_doubt.insert(report.place);
-        }
     }
 
     fn finished(&self, place: usize) {
