@@ -41,8 +41,14 @@ const PRECEDENCE: [u8; 10] =
 
 /// The code for all that happened.
 pub(crate) fn code<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> u8 {
-    let codes: Vec<u8> = deliveries.filter_map(of_delivery).collect();
-    PRECEDENCE.into_iter().find(|code| codes.contains(code)).unwrap_or(0)
+    first(deliveries.filter_map(of_delivery))
+}
+
+/// The first of these codes in the order of precedence; 0 where nothing went wrong.
+pub(crate) fn first(codes: impl Iterator<Item = u8>) -> u8 {
+    let codes: Vec<u8> = codes.collect();
+    let known = PRECEDENCE.into_iter().find(|code| codes.contains(code));
+    known.or(codes.first().copied()).unwrap_or(0)
 }
 
 fn of_delivery(delivery: &Delivery) -> Option<u8> {
@@ -50,16 +56,23 @@ fn of_delivery(delivery: &Delivery) -> Option<u8> {
         Delivery::Accepted(_) | Delivery::Agreed(_) => None,
         Delivery::Failed(failure) => Some(of_failure(failure)),
         Delivery::NoConnection(error) => Some(of_connect_error(error)),
-        Delivery::NotSent(error) => Some(match error.as_ref() {
-            SendError::Start(_) => UNAVAILABLE,
-            SendError::Content(_) | SendError::Journal(_) => IO,
-            SendError::BareCarriageReturn(_) => DATA,
-            SendError::Open(error) => of_content_error(error),
-        }),
+        Delivery::NotSent(error) => Some(of_send_error(error)),
     }
 }
 
-fn of_failure(failure: &Failure) -> u8 {
+/// The code for a message of which nothing, or not the end, was sent.
+pub(crate) fn of_send_error(error: &SendError) -> u8 {
+    match error {
+        _ if error.is_transient() => TEMPORARY,
+        SendError::Start(_) => UNAVAILABLE,
+        SendError::Content(_) | SendError::Journal(_) => IO,
+        SendError::BareCarriageReturn(_) => DATA,
+        SendError::Open(error) => of_content_error(error),
+    }
+}
+
+/// The code for a recipient whom the server did not take, or a conversation that broke.
+pub(crate) fn of_failure(failure: &Failure) -> u8 {
     match &failure.cause {
         Cause::Reply(_) => PROTOCOL,
         _ if failure.is_transient() => TEMPORARY,

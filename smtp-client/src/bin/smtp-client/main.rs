@@ -2,6 +2,7 @@
 
 mod arguments;
 mod exit;
+mod load;
 mod send;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Send(send::Send),
+    Load(load::Load),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     smtp_client::logging::start(log::LevelFilter::Warn);
     match arguments.command {
         Command::Send(send) => send::run(send),
+        Command::Load(load) => load::run(load),
     }
 }
 
