@@ -13,6 +13,7 @@ mod power_cut;
 mod unsafe_order;
 mod shortage;
 mod failing_disk;
+mod batch;
 
 use crate::workshop::Outcome;
 use crate::workshop::process::{is_installed, must_run};
@@ -52,6 +53,8 @@ pub(crate) fn run(options: &[String]) -> Outcome {
         Err(_) => tally.skip("full disk", "run as root, with the right to mount a tmpfs"),
     }
     tally.check("few descriptors", shortage::few_descriptors(&programs));
+    println!("\n== the client is killed in the middle of a batch");
+    batch::run(&programs, &mut tally);
     tally.finish()
 }
 
