@@ -246,7 +246,7 @@ fn without_room(error: io::Error) -> io::Error {
 }
 
 /// A file that nobody else can open and that is gone when it is closed.
-fn nameless_file() -> io::Result<File> {
+pub(crate) fn nameless_file() -> io::Result<File> {
     let directory = std::env::temp_dir();
     for attempt in 0..100 {
         let path = directory.join(format!("smtp-client-{}-{attempt}", std::process::id()));

@@ -29,6 +29,7 @@ pub mod header;
 pub mod content;
 pub mod server_name;
 pub mod transcript;
+pub mod dialogue;
 mod wire;
 pub mod connection;
 pub mod batch;
