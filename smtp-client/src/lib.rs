@@ -32,6 +32,7 @@ pub mod transcript;
 pub mod dialogue;
 mod wire;
 pub mod connection;
+pub mod replay;
 pub mod batch;
 pub mod logging;
 pub mod command_line;
