@@ -8,7 +8,7 @@
 //! S: 221 2.0.0 Goodbye
 //! ```
 //!
-//! One notation for three uses: a person writes it and a document prints it, the recorder writes what
+//! One notation for three uses: a person writes it and a document prints it, the [recorder](crate::recorder) writes what
 //! went over the wire, and a [replay](crate::replay) holds the conversation again. So any octets can be said in it:
 //!
 //! * A line of the file is a line on the wire and has CRLF behind it there. One space behind `C:` or `S:` belongs to the

@@ -30,6 +30,7 @@ pub mod content;
 pub mod server_name;
 pub mod transcript;
 pub mod dialogue;
+pub mod recorder;
 mod wire;
 pub mod connection;
 pub mod replay;

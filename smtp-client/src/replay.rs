@@ -5,7 +5,7 @@
 //! that it is done, and the server must have nothing more to say and close.
 //!
 //! Nothing is understood on the way, with one exception: which line a reply belongs to, for the sake of whoever reads what
-//! differs ([`asked`]).
+//! differs (`asked`).
 
 mod asked;
 mod deviation;
@@ -21,7 +21,7 @@ use crate::connection::{ConnectError, call};
 use crate::dialogue::{Dialogue, DialogueError, Expected, Step};
 use crate::server_name::ServerName;
 use crate::transcript::Observer;
-use crate::wire::{Kind, Wire, WriteError};
+use crate::wire::{Kind, Wire, WriteError, later};
 use asked::Asked;
 pub use deviation::{Deviation, Difference};
 
@@ -43,8 +43,8 @@ pub struct Options {
     pub comparison: Comparison,
     /// How long each address of the server may take to accept a connection.
     pub connect_timeout: Duration,
-    /// When everything must be over.
-    pub give_up_at: Instant,
+    /// When everything must be over. `None`: when the server likes.
+    pub give_up_at: Option<Instant>,
     /// Who watches, asked for each connection.
     pub observer: Box<dyn Fn() -> Box<dyn Observer>>,
 }
@@ -94,6 +94,7 @@ type At = (&'static str, Difference);
 /// One connection.
 struct Conversation<'a> {
     options: &'a Options,
+    deadline: Instant,
     wire: Wire,
     /// What the client says and has not been written yet.
     piece: Vec<u8>,
@@ -123,11 +124,12 @@ enum Writing {
 impl<'a> Conversation<'a> {
     fn open(server: &ServerName, options: &'a Options) -> Result<Self, At> {
         let without = |error| ("connect", Difference::NoConnection(error));
-        let (stream, address) = call(server, options.connect_timeout, Some(options.give_up_at)).map_err(without)?;
+        let (stream, address) = call(server, options.connect_timeout, options.give_up_at).map_err(without)?;
         let mut wire = Wire::new(stream, (options.observer)()).map_err(|error| without(ConnectError::Io(error)))?;
         wire.observer.connected(address);
         Ok(Conversation {
             options,
+            deadline: options.give_up_at.unwrap_or_else(|| later(Instant::now(), Duration::MAX)),
             wire,
             piece: Vec::new(),
             kind: Kind::Commands,
@@ -167,7 +169,7 @@ impl<'a> Conversation<'a> {
         if block.is_empty() || self.writing != Writing::Open {
             return;
         }
-        match self.wire.write(&block, self.kind, self.options.give_up_at) {
+        match self.wire.write(&block, self.kind, self.deadline) {
             Ok(()) if is_content => self.kind = Kind::Content,
             Ok(()) => {}
             Err(WriteError::Broken(error)) => {
@@ -211,7 +213,7 @@ impl<'a> Conversation<'a> {
             if let Some(reply) = reply {
                 return Ok((std::mem::take(&mut self.lines), reply));
             }
-            match self.wire.read(&mut self.input, self.options.give_up_at) {
+            match self.wire.read(&mut self.input, self.deadline) {
                 Ok(0) if self.input.is_empty() && self.lines.is_empty() => return Err(Silence::Closed),
                 Ok(0) => return Err(Silence::Lost),
                 Ok(_) => {}

@@ -42,7 +42,7 @@ impl Transcript {
         let options = replay::Options {
             comparison: Comparison::Texts,
             connect_timeout: PATIENCE,
-            give_up_at: Instant::now() + PATIENCE,
+            give_up_at: Some(Instant::now() + PATIENCE),
             observer: Box::new(|| Box::new(Unobserved)),
         };
         let name = server.address.to_string().parse().expect("an address names a server");
