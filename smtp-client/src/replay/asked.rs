@@ -81,6 +81,11 @@ impl Asked {
         }
     }
 
+    /// How many replies are to come.
+    pub(super) fn outstanding(&self) -> usize {
+        self.questions.len()
+    }
+
     /// What the next reply answers.
     pub(super) fn stage(&self) -> &'static str {
         self.questions.front().copied().unwrap_or("idle")
