@@ -11,6 +11,7 @@ pub mod peer;
 pub mod transcript;
 pub mod scripted_server;
 pub mod processes;
+pub mod client_output;
 
 use std::time::{Duration, Instant};
 

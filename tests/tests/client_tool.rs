@@ -194,7 +194,7 @@ fn wrong_command_lines() {
 #[test]
 fn wrong_command_lines_are_explained() {
     for (arguments, wanted) in [
-        (&[][..], "needs a command: send; see smtp-client --help"),
+        (&[][..], "needs a command: send, replay; see smtp-client --help"),
         (
             &["send", "--to", "Bob <bob@localhost>"],
             "--to \"Bob <bob@localhost>\": write the address alone, without a name",
@@ -421,7 +421,7 @@ fn comes_back_by_itself() {
 fn the_help_names_tries_and_codes() {
     let output = run_with_input(&["send", "--help"], b"");
     assert_eq!((code(&output), errors(&output).as_str()), (0, ""));
-    for wanted in ["64", "65", "66", "68", "69", "74", "75", "76"] {
+    for wanted in ["64", "65", "66", "68", "69", "73", "74", "75", "76"] {
         assert!(answers(&output).contains(wanted), "{wanted} is not in {output:?}");
     }
     let help = answers(&run_with_input(&["send", "--help"], b""));

@@ -16,11 +16,13 @@ pub(crate) const NO_INPUT: u8 = 66;
 pub(crate) const NO_HOST: u8 = 68;
 /// EX_UNAVAILABLE: the server refused for good.
 pub(crate) const UNAVAILABLE: u8 = 69;
+/// EX_CANTCREAT: a file cannot be made.
+pub(crate) const CANNOT_CREATE: u8 = 73;
 /// EX_IOERR: a file cannot be read.
 pub(crate) const IO: u8 = 74;
 /// EX_TEMPFAIL: not now.
 pub(crate) const TEMPORARY: u8 = 75;
-/// EX_PROTOCOL: the server's answer was no SMTP.
+/// EX_PROTOCOL: the server's answer was no SMTP, or not the recorded one.
 pub(crate) const PROTOCOL: u8 = 76;
 
 /// The later in this list, the less it says; the first that happened is the code. "Not now" goes first, since a script
@@ -29,7 +31,11 @@ const PRECEDENCE: [u8; 6] = [TEMPORARY, PROTOCOL, NO_HOST, IO, DATA, UNAVAILABLE
 
 /// The code for all that happened.
 pub(crate) fn code<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> u8 {
-    let codes: Vec<u8> = deliveries.filter_map(of_delivery).collect();
+    first(&deliveries.filter_map(of_delivery).collect::<Vec<_>>())
+}
+
+/// The one of these codes that says most; 0 if there is none.
+pub(crate) fn first(codes: &[u8]) -> u8 {
     PRECEDENCE.into_iter().find(|code| codes.contains(code)).unwrap_or(0)
 }
 
@@ -54,7 +60,7 @@ fn of_cause(cause: &Cause, is_transient: bool) -> u8 {
     }
 }
 
-fn of_connect_error(error: &ConnectError) -> u8 {
+pub(crate) fn of_connect_error(error: &ConnectError) -> u8 {
     match error {
         ConnectError::Name(_) | ConnectError::HelloName(_) => USAGE,
         ConnectError::Resolve(_, error) if error.kind() == ErrorKind::TimedOut => TEMPORARY,
@@ -75,7 +81,7 @@ pub(crate) fn of_content_error(error: &ContentError) -> u8 {
     }
 }
 
-fn is_missing(kind: ErrorKind) -> bool {
+pub(crate) fn is_missing(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
 }
 

@@ -2,7 +2,9 @@
 
 mod arguments;
 mod exit;
+mod watch;
 mod send;
+mod replay;
 
 use std::process::ExitCode;
 
@@ -13,7 +15,7 @@ use arguments::STANDARD_INPUT;
 
 const PROGRAM: &str = "smtp-client";
 
-/// Sends mail over SMTP.
+/// Sends mail over SMTP and holds recorded conversations again.
 #[derive(FromArgs)]
 #[argh(
     help_triggers("-h", "--help", "help"),
@@ -28,6 +30,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Send(send::Send),
+    Replay(replay::Replay),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     smtp_client::logging::start(log::LevelFilter::Warn);
     match arguments.command {
         Command::Send(send) => send::run(send),
+        Command::Replay(replay) => replay::run(replay),
     }
 }
 

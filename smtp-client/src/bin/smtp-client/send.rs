@@ -15,9 +15,9 @@ use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
 use smtp_client::proto::printable::Printable;
 use smtp_client::proto::transaction::Transaction;
 use smtp_client::server_name::ServerName;
-use smtp_client::transcript::Transcript;
 
 use crate::arguments::{self, STANDARD_INPUT};
+use crate::watch::Watch;
 use crate::{complain, exit};
 
 /// Sends messages over one connection. Sender and recipients are those of each message's own header fields (From or
@@ -36,6 +36,7 @@ use crate::{complain, exit};
     error_code(66, "a file cannot be opened"),
     error_code(68, "the server's name cannot be looked up"),
     error_code(69, "the server refused for good"),
+    error_code(73, "the file for --transcript-to cannot be made"),
     error_code(74, "a file cannot be read"),
     error_code(75, "not now: the same may work later; goes before 69 when both happened"),
     error_code(76, "the server's answer was no SMTP")
@@ -66,6 +67,10 @@ pub(crate) struct Send {
     /// show the conversation on standard error
     #[argh(switch)]
     pub(crate) transcript: bool,
+    /// write the whole conversation, mail included, to a new file that only its owner can read; `smtp-client replay` can
+    /// hold it again
+    #[argh(option, arg_name = "file")]
+    pub(crate) transcript_to: Option<PathBuf>,
     /// the messages (default: one from standard input, which may also be named -)
     #[argh(positional, arg_name = "file")]
     pub(crate) files: Vec<PathBuf>,
@@ -92,15 +97,19 @@ pub(crate) fn run(arguments: Send) -> ExitCode {
             }
         }
     }
+    let watch = match Watch::new(arguments.transcript, arguments.transcript_to.as_deref(), &arguments.server) {
+        Ok(watch) => watch,
+        Err(error) => {
+            complain(&format!("{error}; nothing was sent"));
+            return ExitCode::from(exit::CANNOT_CREATE);
+        }
+    };
     // A time beyond the clock is no bound.
     let give_up_at = arguments.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut batch = Batch::new(messages);
     batch.send(&Retries::times(arguments.retries.into()), give_up_at, || {
         let (hello_name, chunking) = (arguments.hello.clone(), arguments.chunking);
-        let mut options = Options { hello_name, chunking, give_up_at, ..Options::default() };
-        if arguments.transcript {
-            options.observer = Box::new(Transcript::new(io::stderr()));
-        }
+        let options = Options { hello_name, chunking, give_up_at, observer: watch.observer(), ..Options::default() };
         Connection::open_to(&arguments.server, options)
     });
     report(&names, &arguments.server, &batch)
@@ -111,13 +120,13 @@ fn is_standard_input(name: &Path) -> bool {
 }
 
 /// The name of a message as people gave it.
-fn shown(name: &Path) -> String {
+pub(crate) fn shown(name: &Path) -> String {
     if is_standard_input(name) { "-".to_owned() } else { name.display().to_string() }
 }
 
 /// Each message stays open until it is sent. Where that may take more files than are allowed to begin with, more are
 /// allowed if the system agrees; if not, the first file too many says so.
-fn allow_many_files() {
+pub(crate) fn allow_many_files() {
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
     if let Err(error) = raised {
