@@ -4,6 +4,7 @@ mod arguments;
 mod exit;
 mod watch;
 mod send;
+mod probe;
 mod replay;
 
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use arguments::STANDARD_INPUT;
 
 const PROGRAM: &str = "smtp-client";
 
-/// Sends mail over SMTP and holds recorded conversations again.
+/// Sends mail over SMTP, asks servers what they can do, holds recorded conversations again.
 #[derive(FromArgs)]
 #[argh(
     help_triggers("-h", "--help", "help"),
@@ -30,6 +31,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Send(send::Send),
+    Probe(probe::Probe),
     Replay(replay::Replay),
 }
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     smtp_client::logging::start(log::LevelFilter::Warn);
     match arguments.command {
         Command::Send(send) => send::run(send),
+        Command::Probe(probe) => probe::run(probe),
         Command::Replay(replay) => replay::run(replay),
     }
 }
