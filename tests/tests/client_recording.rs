@@ -6,9 +6,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use smtp_tests::client_output::{answers, check_complaint, code, errors, smtp_client};
+use smtp_tests::processes::program;
 use smtp_tests::scripted_server::{Script, ScriptedServer, polite};
 use smtp_tests::server::{Stored, TestServer};
 
@@ -129,10 +130,6 @@ fn with_crlf(octets: &[u8]) -> Vec<u8> {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_large_recording_takes_little_memory() {
-    use std::process::{Command, Stdio};
-
-    use smtp_tests::processes::program;
-
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).into_os_string().into_string().unwrap();
     let (letter, recording) = (path("letter"), path("talk.txt"));
@@ -201,4 +198,24 @@ fn chunks_that_do_not_wait_for_replies() {
     let output = replay(&server, &file);
     assert_eq!((code(&output), errors(&output)), (0, ""));
     assert_eq!(server.only_stored().content.len(), 20 * 200_000);
+}
+
+/// The file may not grow any more: that is said once, and the mail goes all the same.
+#[test]
+fn a_recording_that_cannot_be_written_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).into_os_string().into_string().unwrap();
+    let (one, two) = (path("one"), path("two"));
+    for letter in [&one, &two] {
+        fs::write(letter, [LETTER, &b"\n0123456789".repeat(10_000)].concat()).unwrap();
+    }
+    let server = server();
+    let mut shell = Command::new("sh");
+    // Without the trap the system would end the program instead of refusing to write.
+    shell.args(["-c", "trap '' XFSZ && ulimit -f 8 && exec \"$@\"", "sh"]).arg(program("smtp-client"));
+    shell.args(["send", "--server", &server.address.to_string(), "--transcript-to", &path("talk.txt"), &one, &two]);
+    let output = shell.env_remove("RUST_LOG").stdin(Stdio::null()).output().unwrap();
+    assert_eq!((code(&output), server.stored().len()), (0, 2), "{output:?}");
+    let warning = format!("{}: the conversation cannot be written any more: ", path("talk.txt"));
+    assert!(errors(&output).lines().count() == 1 && errors(&output).contains(&warning), "{output:?}");
 }

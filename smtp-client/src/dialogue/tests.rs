@@ -2,6 +2,8 @@
 
 use std::io::Cursor;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn read(text: impl AsRef<[u8]>) -> Result<Dialogue<Cursor<Vec<u8>>>, DialogueError> {
@@ -112,5 +114,24 @@ fn files_and_what_cannot_be_read() {
     assert_eq!(Dialogue::open(&path).unwrap().steps().unwrap().count(), 1);
     for path in [folder.path(), &folder.path().join("missing")] {
         assert!(matches!(Dialogue::open(path).unwrap_err().problem, Problem::Io(_)));
+    }
+}
+
+proptest! {
+    /// Whatever a file holds, it is read, or refused with one of its lines.
+    #[test]
+    fn any_file_is_read_or_refused(
+        pieces in proptest::collection::vec("[CS]: ?|==|#|250[ -]|\\\\|x4|\r?\n|\\PC", 0..40),
+        end: Vec<u8>,
+    ) {
+        let file = [pieces.concat().as_bytes(), &end].concat();
+        let lines = file.split(|octet| *octet == b'\n').count();
+        match read(&file) {
+            Ok(mut dialogue) => {
+                let is_within = |step: Result<(usize, Step), _>| step.is_ok_and(|(line, _)| line <= lines);
+                prop_assert!(dialogue.steps().unwrap().all(is_within));
+            }
+            Err(error) => prop_assert!((1..=lines).contains(&error.line), "{error}"),
+        }
     }
 }

@@ -8,7 +8,7 @@ use smtp_client::content::ContentError;
 use smtp_client::proto::client::{Cause, Ending};
 
 pub(crate) use smtp_client::command_line::USAGE;
-/// EX_DATAERR: a message cannot be sent as it is.
+/// EX_DATAERR: a message cannot be sent as it is, or a file is no conversation.
 pub(crate) const DATA: u8 = 65;
 /// EX_NOINPUT: a file cannot be opened.
 pub(crate) const NO_INPUT: u8 = 66;
@@ -34,7 +34,7 @@ pub(crate) fn code<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> u8 {
     first(&deliveries.filter_map(of_delivery).collect::<Vec<_>>())
 }
 
-/// The one of these codes that says most; 0 if there is none.
+/// The one of these codes that goes first; 0 if there is none.
 pub(crate) fn first(codes: &[u8]) -> u8 {
     PRECEDENCE.into_iter().find(|code| codes.contains(code)).unwrap_or(0)
 }

@@ -118,6 +118,8 @@ fn of_deviation(deviation: &Deviation) -> u8 {
         Difference::Silence { cause: Cause::Reply(_), .. } | Difference::NotClosed(Cause::Reply(_)) => exit::PROTOCOL,
         Difference::Silence { .. } | Difference::NotClosed(_) => exit::TEMPORARY,
         Difference::NoConnection(error) => exit::of_connect_error(error),
-        Difference::File(error) => of_dialogue_error(error),
+        // It was there a moment ago.
+        Difference::File(error) if matches!(error.problem, Problem::Io(_)) => exit::IO,
+        Difference::File(_) => exit::DATA,
     }
 }
