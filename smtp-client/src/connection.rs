@@ -102,19 +102,8 @@ impl Connection {
         if let Some(name) = options.hello_name.take_if(|name| !name.to_string().is_ascii()) {
             return Err(ConnectError::HelloName(name));
         }
-        let resolved = server.resolve_until(options.give_up_at);
-        let addresses = resolved.map_err(|error| ConnectError::Resolve(server.clone(), error))?;
-        let mut last = ConnectError::Io(io::ErrorKind::NotFound.into());
-        for address in addresses {
-            let patience = later(Instant::now(), options.connect_timeout);
-            let deadline = options.give_up_at.map_or(patience, |give_up_at| give_up_at.min(patience));
-            let began = Instant::now();
-            match Wire::connect(address, deadline) {
-                Ok(stream) => return Connection::over(stream, address, options),
-                Err(error) => last = ConnectError::Connect(address, began.elapsed(), error),
-            }
-        }
-        Err(last)
+        let (stream, address) = call(server, options.connect_timeout, options.give_up_at)?;
+        Connection::over(stream, address, options)
     }
 
     fn over(stream: TcpStream, peer: SocketAddr, options: Options) -> Result<Self, ConnectError> {
@@ -139,7 +128,7 @@ impl Connection {
         loop {
             match connection.next_event() {
                 Event::Ready => return Ok(connection),
-                Event::Closed(ending) => return Err(ConnectError::Session(connection.circumstances, ending)),
+                Event::Closed(ending) => return Err(ConnectError::Session(Box::new(connection.circumstances), ending)),
                 Event::NeedInput | Event::WantContent | Event::Finished(_) => {}
             }
         }
@@ -449,6 +438,27 @@ impl Connection {
         let deadline = later(self.started, self.session.deadline());
         [self.give_up_at, self.last_words_until].into_iter().flatten().fold(deadline, Instant::min)
     }
+}
+
+/// Opens a connection to the first address of the server that accepts one.
+pub(crate) fn call(
+    server: &ServerName,
+    connect_timeout: Duration,
+    give_up_at: Option<Instant>,
+) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    let resolved = server.resolve_until(give_up_at);
+    let addresses = resolved.map_err(|error| ConnectError::Resolve(server.clone(), error))?;
+    let mut last = ConnectError::Io(io::ErrorKind::NotFound.into());
+    for address in addresses {
+        let patience = later(Instant::now(), connect_timeout);
+        let deadline = give_up_at.map_or(patience, |give_up_at| give_up_at.min(patience));
+        let began = Instant::now();
+        match Wire::connect(address, deadline) {
+            Ok(stream) => return Ok((stream, address)),
+            Err(error) => last = ConnectError::Connect(address, began.elapsed(), error),
+        }
+    }
+    Err(last)
 }
 
 impl fmt::Debug for Connection {

@@ -20,7 +20,9 @@
 //! What happens to a message, in the order of the modules: its addresses are read from its own [`header`], if nobody gave
 //! others; its [`content`] is looked at once, so that what cannot be sent is refused before anybody is called; a
 //! [`connection`] is opened, which drives the conversation of [`smtp_proto::client`]; a [`batch`] sends many messages over
-//! one connection and tries again later what was not refused for good. Blocking code throughout: one thread, one
+//! one connection and tries again later what was not refused for good. Whoever wants to see the conversation watches it with
+//! a [`transcript`], keeps it with a [`recorder`] in the notation of a [`dialogue`], and holds it again with a [`replay`].
+//! Blocking code throughout: one thread, one
 //! conversation.
 
 #![forbid(unsafe_code)]
@@ -32,8 +34,11 @@ pub mod mbox;
 pub mod source;
 pub mod server_name;
 pub mod transcript;
+pub mod dialogue;
+pub mod recorder;
 mod wire;
 pub mod connection;
+pub mod replay;
 pub mod journal;
 pub mod batch;
 pub mod queue_id;

@@ -25,6 +25,36 @@ pub struct Unobserved;
 
 impl Observer for Unobserved {}
 
+/// Two watch.
+pub struct Both(pub Box<dyn Observer>, pub Box<dyn Observer>);
+
+impl Observer for Both {
+    fn connected(&mut self, address: std::net::SocketAddr) {
+        self.0.connected(address);
+        self.1.connected(address);
+    }
+
+    fn commands(&mut self, octets: &[u8]) {
+        self.0.commands(octets);
+        self.1.commands(octets);
+    }
+
+    fn content(&mut self, octets: &[u8]) {
+        self.0.content(octets);
+        self.1.content(octets);
+    }
+
+    fn replies(&mut self, octets: &[u8]) {
+        self.0.replies(octets);
+        self.1.replies(octets);
+    }
+
+    fn closed(&mut self) {
+        self.0.closed();
+        self.1.closed();
+    }
+}
+
 /// Writes the conversation line by line. Control characters are escaped, so that no server writes to the terminal.
 #[derive(Debug)]
 pub struct Transcript<W> {

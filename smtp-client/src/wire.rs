@@ -141,6 +141,12 @@ impl Wire {
         !matches!(looked, Err(Errno::EAGAIN | Errno::EINTR))
     }
 
+    /// Says that nothing more will be written.
+    pub(crate) fn finish_writing(&self) {
+        // The server may have gone first.
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+    }
+
     /// Ends both directions at once.
     pub(crate) fn shut_down(&self) {
         // It may be gone already.

@@ -247,6 +247,8 @@ pub struct ClientSession {
     deadline: Duration,
     /// The server still holds a transaction that was given up; RSET must come first.
     needs_reset: bool,
+    /// Commands in `output` that the server cannot have read yet.
+    unwritten_commands: usize,
 }
 
 impl ClientSession {
@@ -262,6 +264,7 @@ impl ClientSession {
             events: VecDeque::new(),
             output: Vec::new(),
             needs_reset: false,
+            unwritten_commands: 0,
         }
     }
 
@@ -280,6 +283,11 @@ impl ClientSession {
             if let Some(event) = self.events.pop_front() {
                 return (used, event);
             }
+            if !rest.is_empty() && self.is_before_its_command() {
+                self.handle_unasked(rest, now);
+                used = input.len();
+                continue;
+            }
             match self.replies.handle(rest) {
                 Ok((step, None)) => return (used + step, Event::NeedInput),
                 Ok((step, Some(reply))) => {
@@ -294,10 +302,24 @@ impl ClientSession {
         }
     }
 
-    /// A 421 is heard; anything else that comes between transactions ends the conversation too.
+    /// Whether what comes now comes before the server can have read the command that it would be the answer to. Whoever
+    /// answers before the question is no server that anybody should believe, or the answer was put in by somebody else.
+    fn is_before_its_command(&self) -> bool {
+        match &self.state {
+            State::Ehlo | State::Helo | State::EmptyContent(_) | State::Quit(_) => self.unwritten_commands > 0,
+            State::Envelope(envelope) => envelope.outstanding_commands() <= self.unwritten_commands,
+            State::Greeting | State::Ready | State::Closed => false,
+            // There is nothing but content, and the driver looks up before it says the end of it.
+            State::Content(..) | State::Verdict(_) => false,
+        }
+    }
+
+    /// A 421 is heard; anything else that nobody asked for ends the conversation too.
     fn handle_unasked(&mut self, input: &[u8], now: Duration) {
         match self.replies.handle(input) {
-            Ok((_, Some(reply))) => self.handle_reply(reply, now),
+            Ok((_, Some(reply))) if reply.is_closing() || matches!(self.state, State::Ready) => {
+                self.handle_reply(reply, now);
+            }
             _ => self.fail(Cause::Reply(ReplyError::Unexpected)),
         }
     }
@@ -340,6 +362,7 @@ impl ClientSession {
 
     /// They are written.
     pub fn clear_output(&mut self) {
+        self.unwritten_commands = 0;
         self.output.clear();
     }
 
@@ -429,6 +452,7 @@ impl ClientSession {
     fn send(&mut self, command: &Command, timeout: Duration, now: Duration) {
         self.output.extend_from_slice(command.to_string().as_bytes());
         self.output.extend_from_slice(b"\r\n");
+        self.unwritten_commands += 1;
         self.deadline = now.saturating_add(timeout);
     }
 

@@ -25,6 +25,11 @@ pub fn run_with_input(arguments: &[impl AsRef<OsStr>], input: &[u8]) -> Output {
     child.wait_with_output().expect("it is ours")
 }
 
+/// Runs the program to its end, without input.
+pub fn run(arguments: &[impl AsRef<OsStr>]) -> Output {
+    run_with_input(arguments, b"")
+}
+
 /// `send` to this server.
 pub fn send(server: &str, arguments: &[&str], input: &[u8]) -> Output {
     let all: Vec<&str> = ["send", "--server", server].iter().chain(arguments).copied().collect();
@@ -37,24 +42,34 @@ pub fn code(output: &Output) -> i32 {
 }
 
 /// Standard error.
-pub fn errors(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+pub fn errors(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("it writes UTF-8")
 }
 
 /// Standard output.
-pub fn answers(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+pub fn answers(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("it writes UTF-8")
 }
 
 /// One line on standard error, which holds all of these, and nothing on standard output.
 pub fn check_complaint(output: &Output, wanted: &[&str]) {
+    check_error(output, wanted);
+    assert!(output.stdout.is_empty(), "{output:?}");
+}
+
+/// This exit code, and one line on standard error, which holds all of these.
+pub fn check_failure(output: &Output, expected: i32, wanted: &[&str]) {
+    assert_eq!(code(output), expected, "{output:?}");
+    check_error(output, wanted);
+}
+
+fn check_error(output: &Output, wanted: &[&str]) {
     let text = errors(output);
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.starts_with("smtp-client: "), "{text}");
     for wanted in wanted {
         assert!(text.contains(wanted), "{wanted:?} is not in {text:?}");
     }
-    assert!(output.stdout.is_empty(), "{output:?}");
 }
 
 /// Writes a file. Returns its path.

@@ -93,7 +93,7 @@ fn nothing_to_send() {
     fs::create_dir_all(folder.path().join("cur")).unwrap();
     let server = ScriptedServer::start([]);
     let output = send(&server.name(), &[folder.path().to_str().unwrap()], b"");
-    assert_eq!((code(&output), errors(&output).as_str()), (0, "there was no message to send\n"));
+    assert_eq!((code(&output), errors(&output)), (0, "there was no message to send\n"));
     assert!(server.finish().is_empty());
 }
 
@@ -189,7 +189,7 @@ fn reports_are_asked_for_where_they_are_offered() {
     let arguments = ["--from", "a@x", "--to", "B+c@x", "--notify", "failure,delay", "--ret", "hdrs", "--envid", "no 1"];
     let server = ScriptedServer::start([Script::serve(|said| polite_with(&["DSN"], said))]);
     let output = send(&server.name(), &arguments, b"x\n");
-    assert_eq!((code(&output), errors(&output).as_str()), (0, ""));
+    assert_eq!((code(&output), errors(&output)), (0, ""));
     let session = server.finish_one();
     assert_eq!(session.commands[1], "MAIL FROM:<a@x> RET=HDRS ENVID=no+201");
     assert_eq!(session.commands[2], "RCPT TO:<B+c@x> NOTIFY=FAILURE,DELAY ORCPT=rfc822;B+2Bc@x");
@@ -280,7 +280,7 @@ fn killed_and_resumed() {
         check_resumed(&output, &file, &arrived(&server), MESSAGES);
         // And once more: there is nothing left to do.
         let again = send_to(&server, &arguments, b"");
-        assert_eq!((code(&again), answers(&again).as_str()), (0, ""));
+        assert_eq!((code(&again), answers(&again)), (0, ""));
         let expected = format!("{MESSAGES} messages: {MESSAGES} accepted in an earlier run, 0 accepted; ");
         assert!(summary(&again).starts_with(&expected), "{again:?}");
     }
@@ -288,7 +288,7 @@ fn killed_and_resumed() {
 
 fn check_resumed(output: &Output, file: &str, arrived: &BTreeMap<usize, usize>, messages: usize) {
     assert_eq!(arrived.len(), messages, "every message is there");
-    let text = errors(output) + &answers(output);
+    let text = errors(output).to_owned() + answers(output);
     for (number, _) in arrived.iter().filter(|(_, count)| **count > 1) {
         assert!(
             text.contains(&format!("{file}#{}: an answer was lost", number + 1)),

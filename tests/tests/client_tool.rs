@@ -18,7 +18,7 @@ const LETTER: &[u8] = b"From: Ann <a@example.com>\nTo: b@example.org\nSubject: x
 fn a_message_from_standard_input() {
     let server = ScriptedServer::start([Script::serve(polite)]);
     let output = send(&server.name(), &[], LETTER);
-    assert_eq!((code(&output), errors(&output).as_str()), (0, ""));
+    assert_eq!((code(&output), errors(&output)), (0, ""));
     assert_eq!(answers(&output), "-: <b@example.org>: 250 queued\n");
     let session = server.finish_one();
     assert!(session.commands.contains(&"RCPT TO:<b@example.org>".to_owned()));
@@ -142,7 +142,7 @@ fn wrong_command_lines() {
 #[test]
 fn wrong_command_lines_are_explained() {
     for (arguments, wanted) in [
-        (&[][..], "needs a command: send; see smtp-client --help"),
+        (&[][..], "needs a command: send, probe, replay, load; see smtp-client --help"),
         (
             &["send", "--to", "Bob <bob@localhost>"],
             "--to \"Bob <bob@localhost>\": write the address alone, without a name",
@@ -367,12 +367,12 @@ fn comes_back_by_itself() {
 #[test]
 fn the_help_names_tries_and_codes() {
     let output = run_with_input(&["send", "--help"], b"");
-    assert_eq!((code(&output), errors(&output).as_str()), (0, ""));
-    for wanted in ["64", "65", "66", "68", "69", "74", "75", "76"] {
+    assert_eq!((code(&output), errors(&output)), (0, ""));
+    for wanted in ["64", "65", "66", "68", "69", "73", "74", "75", "76"] {
         assert!(answers(&output).contains(wanted), "{wanted} is not in {output:?}");
     }
-    let help = answers(&run_with_input(&["send", "--help"], b""));
-    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let output = run_with_input(&["send", "--help"], b"");
+    let help = answers(&output).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(help.contains("3 tries over about 20 s"), "{help}");
     assert!(help.contains("127.0.0.1:2525"), "{help}");
     assert!(help.contains("a name that cannot be looked up, 421"), "{help}");

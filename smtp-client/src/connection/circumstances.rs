@@ -27,8 +27,9 @@ impl Circumstances {
     /// `lines` are whole lines of a reply, `input` what stands behind them.
     pub(super) fn note(&mut self, waited: Duration, lines: &str, input: &[u8]) {
         let is_long = lines.len() + input.len() > SHOWN_OCTETS;
-        let input = input.get(..SHOWN_OCTETS).unwrap_or(input);
-        let received = lines.chars().chain(input.escape_ascii().map(char::from));
+        let input = input.get(..SHOWN_OCTETS).unwrap_or(input).trim_ascii_end();
+        let separator = if lines.is_empty() || input.is_empty() { "" } else { "; " };
+        let received = lines.chars().chain(separator.chars()).chain(input.escape_ascii().map(char::from));
         self.received = received.take(SHOWN_OCTETS).collect();
         if is_long {
             self.received.push_str("...");
@@ -40,7 +41,7 @@ impl Circumstances {
 impl fmt::Display for Circumstances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "after {:.1} s", self.waited.as_secs_f64())?;
-        if self.received.is_empty() { Ok(()) } else { write!(f, ", received so far: {}", self.received) }
+        if self.received.is_empty() { Ok(()) } else { write!(f, ", received so far: \"{}\"", self.received) }
     }
 }
 
@@ -53,8 +54,8 @@ mod tests {
         let mut circumstances = Circumstances::new(([192, 0, 2, 1], 25).into());
         circumstances.note(Duration::from_millis(1_234), "", b"");
         assert_eq!(circumstances.to_string(), "after 1.2 s");
-        circumstances.note(Duration::from_secs(300), "250-first; ", b"250\x1b[2J");
-        assert_eq!(circumstances.to_string(), "after 300.0 s, received so far: 250-first; 250\\x1b[2J");
+        circumstances.note(Duration::from_secs(300), "250-first", b"250\x1b[2J\r\n");
+        assert_eq!(circumstances.to_string(), "after 300.0 s, received so far: \"250-first; 250\\x1b[2J\"");
         circumstances.note(Duration::ZERO, "", &[b'x'; 1 << 20]);
         assert_eq!(circumstances.received, format!("{}...", "x".repeat(SHOWN_OCTETS)));
     }

@@ -24,7 +24,7 @@ pub enum ConnectError {
     /// No address accepted the connection; the last one tried, how long it took, and why it did not.
     Connect(SocketAddr, Duration, io::Error),
     /// The server did not want to talk, or what it said was no SMTP.
-    Session(Circumstances, Ending),
+    Session(Box<Circumstances>, Ending),
     /// The connection broke in a way that has nothing to do with the server.
     Io(io::Error),
 }

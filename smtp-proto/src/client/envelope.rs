@@ -110,9 +110,9 @@ impl Envelope {
         format!("{command}\r\n")
     }
 
-    /// Writes as many commands as may go out now. Returns the last one.
-    pub(super) fn send(&mut self, output: &mut Vec<u8>) -> Option<Step> {
-        let mut last = None;
+    /// Writes as many commands as may go out now. Returns how many.
+    pub(super) fn send(&mut self, output: &mut Vec<u8>) -> usize {
+        let mut count = 0;
         while let Some(&step) = self.unsent.front() {
             let line = self.line(step);
             let octets: usize = self.outstanding.iter().map(|(_, octets)| octets).sum();
@@ -125,14 +125,19 @@ impl Envelope {
             output.extend_from_slice(line.as_bytes());
             self.outstanding.push_back((step, line.len()));
             self.unsent.pop_front();
-            last = Some(step);
+            count += 1;
             // Behind the last RCPT comes DATA: at once in a group (RFC 2920, 3.1: it may be its last command), and in
             // lock-step only once somebody wants the message.
             if self.unsent.is_empty() && self.has_pipelining && self.may_send_data_behind(step) {
                 self.unsent.push_back(Step::Data);
             }
         }
-        last
+        count
+    }
+
+    /// How many commands have no reply yet.
+    pub(super) fn outstanding_commands(&self) -> usize {
+        self.outstanding.len()
     }
 
     /// The command to which the next reply belongs.

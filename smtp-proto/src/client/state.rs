@@ -149,6 +149,7 @@ impl ClientSession {
             Some(_) if envelope.is_wanted() => self.want_content(envelope, OutgoingContent::until_dot(), now),
             Some(_) => {
                 self.output.extend_from_slice(b".\r\n");
+                self.unwritten_commands += 1;
                 self.state = State::EmptyContent(envelope);
                 self.deadline = now.saturating_add(self.config.timeouts.end_of_content);
             }
@@ -180,7 +181,7 @@ impl ClientSession {
     /// Sends what may go out, and waits for the reply that comes next.
     pub(super) fn send_envelope(&mut self, now: Duration) {
         if let State::Envelope(envelope) = &mut self.state {
-            envelope.send(&mut self.output);
+            self.unwritten_commands += envelope.send(&mut self.output);
             let timeouts = &self.config.timeouts;
             self.deadline = now.saturating_add(match envelope.next_step() {
                 Some(Step::Reset) => timeouts.hello,

@@ -19,6 +19,8 @@ use crate::transaction::Recipient;
 struct Talk {
     session: ClientSession,
     now: Duration,
+    /// What went out and was not looked at yet.
+    sent: Vec<u8>,
 }
 
 const ALL: &str = "220 mx\r\n250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-AUTH PLAIN\r\n250 SIZE 1000\r\n";
@@ -29,7 +31,11 @@ fn config() -> Config {
 
 impl Talk {
     fn new() -> Self {
-        Talk { session: ClientSession::new(config()), now: Duration::ZERO }
+        Talk::with(config())
+    }
+
+    fn with(config: Config) -> Self {
+        Talk { session: ClientSession::new(config), now: Duration::ZERO, sent: Vec::new() }
     }
 
     /// With a server that answered EHLO so.
@@ -45,30 +51,53 @@ impl Talk {
         Talk::ready("220 mx\r\n250 mx\r\n")
     }
 
-    /// What the server says, in one piece. Returns all events but [`Event::NeedInput`].
+    /// What the server says, line by line, each when it has read what went before. Returns all events but
+    /// [`Event::NeedInput`].
     fn hear(&mut self, text: &str) -> Vec<Event> {
-        let mut rest = text.as_bytes();
+        let lines = if text.is_empty() { vec![""] } else { text.split_inclusive('\n').collect() };
+        let mut events = Vec::new();
+        let mut held = String::new();
+        for line in lines {
+            self.write();
+            held.push_str(line);
+            let (left, more) = self.hear_at_once(&held);
+            held = left;
+            events.extend(more);
+            if matches!(events.last(), Some(Event::Closed(_))) {
+                return events;
+            }
+        }
+        assert!(held.is_empty(), "left over: {held:?}");
+        events
+    }
+
+    /// What the server says in one piece. Returns what is left of it, and the events.
+    fn hear_at_once(&mut self, text: &str) -> (String, Vec<Event>) {
+        let mut rest = text;
         let mut events = Vec::new();
         loop {
-            let (used, event) = self.session.handle(rest, self.now);
+            let (used, event) = self.session.handle(rest.as_bytes(), self.now);
             rest = &rest[used..];
             match event {
-                Event::NeedInput => break,
+                Event::NeedInput => return (rest.to_owned(), events),
                 event => events.push(event),
             }
             if matches!(events.last(), Some(Event::Closed(_))) {
-                break;
+                return (rest.to_owned(), events);
             }
         }
-        assert!(rest.is_empty() || matches!(events.last(), Some(Event::Closed(_))), "left over: {rest:?}");
-        events
+    }
+
+    /// What waits goes out.
+    fn write(&mut self) {
+        self.sent.extend_from_slice(self.session.output());
+        self.session.clear_output();
     }
 
     /// What was sent since the last time.
     fn said(&mut self) -> String {
-        let output = String::from_utf8(self.session.output().to_vec()).unwrap();
-        self.session.clear_output();
-        output
+        self.write();
+        String::from_utf8(std::mem::take(&mut self.sent)).unwrap()
     }
 
     fn start(&mut self, transaction: Transaction) {

@@ -1,5 +1,6 @@
 //! The values of options, read into types that hold nothing unfit for the wire.
 
+use std::path::Path;
 use std::time::Duration;
 
 use smtp_client::proto::address::{AddressError, Domain, ForwardPath, ReversePath};
@@ -10,6 +11,15 @@ use smtp_client::server_name::ServerName;
 
 /// What the file `-` means.
 pub(crate) const STANDARD_INPUT: &str = "/dev/stdin";
+
+pub(crate) fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == STANDARD_INPUT
+}
+
+/// A path as people gave it.
+pub(crate) fn shown(path: &Path) -> String {
+    if is_standard_input(path) { "-".to_owned() } else { path.display().to_string() }
+}
 
 /// The command behind which `--stop-after` stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use smtp_client::proto::client::{Cause, Ending, Failure, Stage};
 use smtp_client::proto::reply::Reply;
 
 pub(crate) use smtp_client::command_line::USAGE;
-/// EX_DATAERR: a message cannot be sent as it is.
+/// EX_DATAERR: a message cannot be sent as it is, or a file is no conversation.
 pub(crate) const DATA: u8 = 65;
 /// EX_NOINPUT: a file cannot be opened.
 pub(crate) const NO_INPUT: u8 = 66;
@@ -45,8 +45,8 @@ pub(crate) fn code<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> u8 {
 }
 
 /// The first of these codes in the order of precedence; 0 where nothing went wrong.
-pub(crate) fn first(codes: impl Iterator<Item = u8>) -> u8 {
-    let codes: Vec<u8> = codes.collect();
+pub(crate) fn first(codes: impl IntoIterator<Item = u8>) -> u8 {
+    let codes: Vec<u8> = codes.into_iter().collect();
     let known = PRECEDENCE.into_iter().find(|code| codes.contains(code));
     known.or(codes.first().copied()).unwrap_or(0)
 }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn session(ending: Ending) -> Delivery {
-        no_connection(ConnectError::Session(Circumstances::new(PEER.into()), ending))
+        no_connection(ConnectError::Session(Box::new(Circumstances::new(PEER.into())), ending))
     }
 
     fn unresolved(kind: ErrorKind) -> Delivery {

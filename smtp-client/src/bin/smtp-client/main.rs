@@ -3,7 +3,10 @@
 mod arguments;
 mod exit;
 mod load;
+mod watch;
 mod send;
+mod probe;
+mod replay;
 
 use std::process::ExitCode;
 
@@ -14,7 +17,7 @@ use arguments::STANDARD_INPUT;
 
 const PROGRAM: &str = "smtp-client";
 
-/// Sends mail over SMTP.
+/// Sends mail over SMTP, asks servers what they can do, holds recorded conversations again.
 #[derive(FromArgs)]
 #[argh(
     help_triggers("-h", "--help", "help"),
@@ -29,6 +32,8 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Send(send::Send),
+    Probe(probe::Probe),
+    Replay(replay::Replay),
     Load(load::Load),
 }
 
@@ -40,6 +45,8 @@ fn main() -> ExitCode {
     smtp_client::logging::start(log::LevelFilter::Warn);
     match arguments.command {
         Command::Send(send) => send::run(send),
+        Command::Probe(probe) => probe::run(probe),
+        Command::Replay(replay) => replay::run(replay),
         Command::Load(load) => load::run(load),
     }
 }

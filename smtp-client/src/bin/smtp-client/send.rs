@@ -4,7 +4,6 @@ mod messages;
 mod progress;
 mod report;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,9 +18,9 @@ use smtp_client::proto::extension::Extension;
 use smtp_client::proto::parameter::{Notify, Ret};
 use smtp_client::proto::xtext::Xtext;
 use smtp_client::server_name::ServerName;
-use smtp_client::transcript::Transcript;
 
-use crate::arguments::{self, STANDARD_INPUT, StopAfter};
+use crate::arguments::{self, StopAfter};
+use crate::watch::Watch;
 use crate::{complain, exit};
 use messages::Prepared;
 use report::Reporter;
@@ -108,6 +107,10 @@ pub(crate) struct Send {
     /// write an object of JSON on standard output for each recipient of each message, instead of a text
     #[argh(switch)]
     json: bool,
+    /// write the whole conversation, mail included, to a new file that only its owner can read; `smtp-client replay` can
+    /// hold it again
+    #[argh(option, arg_name = "file")]
+    transcript_to: Option<PathBuf>,
     /// the messages (default: one from standard input, which may also be named -)
     #[argh(positional, arg_name = "file")]
     files: Vec<PathBuf>,
@@ -115,16 +118,25 @@ pub(crate) struct Send {
 
 /// Runs the command. A message that cannot be sent is found before anything is sent.
 pub(crate) fn run(send: Send) -> ExitCode {
-    if send.stop_after == Some(StopAfter::Ehlo) {
-        return say_hello(&send);
-    }
-    match prepare(&send) {
-        Ok(batch) => deliver(&send, batch),
+    match start(&send) {
+        Ok(code) => code,
         Err((code, text)) => {
             complain(&format!("{text}; nothing was sent"));
             ExitCode::from(code)
         }
     }
+}
+
+fn start(send: &Send) -> Result<ExitCode, Stopped> {
+    let watch = || {
+        let watch = Watch::new(send.transcript, send.transcript_to.as_deref(), &send.server);
+        watch.map_err(|error| (exit::CANNOT_CREATE, error))
+    };
+    if send.stop_after == Some(StopAfter::Ehlo) {
+        return Ok(say_hello(send, &watch()?));
+    }
+    let batch = prepare(send)?;
+    Ok(deliver(send, batch, &watch()?))
 }
 
 /// What stops the command before anybody is called: the exit code, and why.
@@ -137,7 +149,7 @@ struct Named {
 }
 
 fn prepare(send: &Send) -> Result<Named, Stopped> {
-    if send.parallel > 1 && send.transcript {
+    if send.parallel > 1 && (send.transcript || send.transcript_to.is_some()) {
         let text = "a transcript shows one conversation after the other; leave out --parallel";
         return Err((exit::USAGE, text.to_owned()));
     }
@@ -158,7 +170,7 @@ fn open_journal(send: &Send, files: &[PathBuf]) -> Result<Option<Journal>, Stopp
     let path = match (&send.journal, files.first()) {
         (Some(path), _) => path.clone(),
         (None, _) if !send.resume => return Ok(None),
-        (None, Some(first)) if !messages::is_standard_input(first) => messages::beside(first),
+        (None, Some(first)) if !arguments::is_standard_input(first) => messages::beside(first),
         (None, _) => {
             let text = "--resume needs a file beside which the journal may lie; name one with --journal";
             return Err((exit::USAGE, text.to_owned()));
@@ -169,9 +181,9 @@ fn open_journal(send: &Send, files: &[PathBuf]) -> Result<Option<Journal>, Stopp
 }
 
 /// Without a message: is somebody there?
-fn say_hello(send: &Send) -> ExitCode {
+fn say_hello(send: &Send, watch: &Watch) -> ExitCode {
     let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    match connect(send, give_up_at) {
+    match connect(send, watch, give_up_at) {
         Ok(connection) => {
             connection.quit();
             ExitCode::SUCCESS
@@ -183,7 +195,7 @@ fn say_hello(send: &Send) -> ExitCode {
     }
 }
 
-fn deliver(send: &Send, Named { mut batch, names }: Named) -> ExitCode {
+fn deliver(send: &Send, Named { mut batch, names }: Named, watch: &Watch) -> ExitCode {
     // A time beyond the clock is no bound.
     let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let rehearsal = match send.stop_after {
@@ -194,17 +206,14 @@ fn deliver(send: &Send, Named { mut batch, names }: Named) -> ExitCode {
     let retries = Retries::times(send.retries.into());
     let plan = Plan { retries, give_up_at, connections: send.parallel, rehearsal };
     let reporter = Reporter::new(&names, &send.server, send.json, batch.sent_before(), !send.transcript);
-    batch.send(&plan, &reporter, &|| connect(send, give_up_at));
+    batch.send(&plan, &reporter, &|| connect(send, watch, give_up_at));
     reporter.summarise(batch.in_doubt());
     ExitCode::from(exit::code(batch.reports().map(|report| report.delivery)))
 }
 
-fn connect(send: &Send, give_up_at: Option<Instant>) -> Result<Connection, ConnectError> {
+fn connect(send: &Send, watch: &Watch, give_up_at: Option<Instant>) -> Result<Connection, ConnectError> {
     let (hello_name, chunking) = (send.hello.clone(), send.chunking);
-    let mut options = Options { hello_name, chunking, give_up_at, ..Options::default() };
-    if send.transcript {
-        options.observer = Box::new(Transcript::new(io::stderr()));
-    }
+    let options = Options { hello_name, chunking, give_up_at, observer: watch.observer(), ..Options::default() };
     let connection = Connection::open_to(&send.server, options)?;
     let wants_reports = send.notify.is_some() || send.ret.is_some() || send.envid.is_some();
     if wants_reports && !connection.extensions().has(&Extension::Dsn) {

@@ -9,7 +9,7 @@ const IN_LOCK_STEP: &str = "220 mx\r\n250-mx\r\n250 CHUNKING\r\n";
 fn talk(server: &str, chunking: bool) -> Talk {
     let mut config = config();
     config.chunking = chunking;
-    let mut talk = Talk { session: ClientSession::new(config), now: Duration::ZERO };
+    let mut talk = Talk::with(config);
     assert_eq!(talk.hear(server), [Event::Ready]);
     talk.said();
     talk

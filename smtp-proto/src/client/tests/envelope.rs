@@ -49,7 +49,7 @@ fn one_group() {
 fn lock_step() {
     let mut unwilling = config();
     unwilling.pipelining = false;
-    let mut talk = Talk { session: ClientSession::new(unwilling), now: Duration::ZERO };
+    let mut talk = Talk::with(unwilling);
     talk.hear(ALL);
     talk.said();
     for mut talk in [Talk::plain(), talk] {

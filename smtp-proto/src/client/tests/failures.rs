@@ -137,7 +137,7 @@ fn timeouts_are_the_least_of_the_rfc() {
         end_of_content: ever,
         quit: ever,
     };
-    let mut talk = Talk { session: ClientSession::new(Config { timeouts, ..config() }), now: minutes(1) };
+    let mut talk = Talk { now: minutes(1), ..Talk::with(Config { timeouts, ..config() }) };
     talk.hear("220 mx\r\n250 mx\r\n");
     talk.start(transaction(&["<bob@b>"]));
     assert_eq!(talk.hear("250 OK\r\n250 OK\r\n354 go\r\n"), [Event::WantContent]);

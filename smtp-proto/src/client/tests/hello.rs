@@ -129,18 +129,58 @@ fn replies_out_of_nowhere() {
     ] {
         // In the same segment as the reply to EHLO, and as the reply to the end of the content.
         let mut talk = Talk::new();
-        assert_eq!(ending(&talk.hear(&format!("220 mx\r\n250 mx\r\n{words}"))), ended, "{words:?}");
+        talk.hear("220 mx\r\n");
+        talk.write();
+        assert_eq!(ending(&talk.hear_at_once(&format!("250 mx\r\n{words}")).1), ended, "{words:?}");
         let mut talk = Talk::plain();
         talk.start(transaction(&["<bob@b>"]));
         talk.hear("250 OK\r\n250 OK\r\n354 go\r\n");
         talk.send_content("text");
-        let events = talk.hear(&format!("250 taken\r\n{words}"));
+        talk.write();
+        let (_, events) = talk.hear_at_once(&format!("250 taken\r\n{words}"));
         assert_eq!(results(outcome(&events)), ["250"]);
         assert_eq!(ending(&events[1..]), ended, "{words:?}");
         assert_eq!(talk.session.start(transaction(&["<bob@b>"]), talk.now), Err(StartError::NotReady));
     }
     for (words, ended) in [("250 OK\r\n", "failed idle Reply(Unexpected)"), ("421 idle\r\n", "goodbye 421")] {
         assert_eq!(ending(&Talk::plain().hear(words)), ended);
+    }
+}
+
+/// A server once said its greeting and a 250 in one segment, and the 250 was taken for the answer to an EHLO which it could
+/// not have read. Whoever can put octets in front of an answer must not be able to give it.
+#[test]
+fn replies_that_come_before_their_commands() {
+    for (words, ended) in [
+        ("250 mx\r\n", "failed EHLO Reply(Unexpected)"),
+        ("250-half a rep", "failed EHLO Reply(Unexpected)"),
+        ("2", "failed EHLO Reply(Unexpected)"),
+        ("421 going down\r\n", "refused EHLO 421"),
+    ] {
+        let (_, events) = Talk::new().hear_at_once(&format!("220 mx\r\n{words}"));
+        assert_eq!(ending(&events), ended, "{words:?}");
+    }
+    let (_, events) = {
+        let mut talk = Talk::new();
+        talk.hear("220 mx\r\n");
+        talk.write();
+        talk.hear_at_once("500 what?\r\n250 mx\r\n")
+    };
+    assert_eq!(ending(&events), "failed EHLO Reply(Unexpected)");
+    // In lock-step, the reply to RCPT together with that to MAIL; in a group, as many as there are commands.
+    for (server, replies, expected) in [
+        ("220 mx\r\n250 mx\r\n", "250 OK\r\n250 OK\r\n", "RCPT Unexpected"),
+        ("220 mx\r\n250 mx\r\n", "250 OK\r\n421 going down\r\n", "RCPT 421"),
+        (ALL, "250 OK\r\n250 OK\r\n354 go on\r\n", ""),
+    ] {
+        let mut talk = Talk::ready(server);
+        talk.start(transaction(&["<bob@b>"]));
+        talk.write();
+        let (_, events) = talk.hear_at_once(replies);
+        match expected {
+            "" => assert_eq!(events, [Event::WantContent]),
+            expected => assert_eq!(results(outcome(&events)), [expected]),
+        }
     }
 }
 

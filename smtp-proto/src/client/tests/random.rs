@@ -27,7 +27,7 @@ proptest! {
     fn nothing_is_sent_that_was_not(replies in script(), has_pipelining in any::<bool>(), has_chunking in any::<bool>(), recipients in 1_usize..4, piece in 1_usize..30) {
         let mut config = config();
         (config.pipelining, config.chunking) = (has_pipelining, has_chunking);
-        let mut talk = Talk { session: ClientSession::new(config), now: Duration::ZERO };
+        let mut talk = Talk::with(config);
         talk.hear(&ALL.replace("250-DSN", "250-DSN\r\n250-CHUNKING"));
         talk.said();
         let transaction = |recipients| {

@@ -119,7 +119,7 @@ fn no_reply_makes_it_send_content() {
     for until in [Until::Mail, Until::Rcpt] {
         let mut chunking = config();
         chunking.chunking = true;
-        let mut talk = Talk { session: ClientSession::new(chunking), now: Duration::ZERO };
+        let mut talk = Talk::with(chunking);
         talk.hear("220 mx\r\n250-mx\r\n250-CHUNKING\r\n250-SIZE\r\n250 PIPELINING\r\n");
         talk.said();
         let mut transaction = transaction(&["<bob@b>"]);

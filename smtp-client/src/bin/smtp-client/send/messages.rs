@@ -15,7 +15,8 @@ use smtp_client::proto::parameter::{Notify, OriginalRecipient, RcptParameters};
 use smtp_client::proto::transaction::{Recipient, Transaction};
 use smtp_client::source::{self, FindError, Found};
 
-use super::{STANDARD_INPUT, Send, Stopped};
+use super::{Send, Stopped};
+use crate::arguments::{STANDARD_INPUT, is_standard_input, shown};
 use crate::exit;
 
 /// Messages that are ready to be sent, in three lists of the same length; no keys where there is no journal.
@@ -23,10 +24,6 @@ pub(super) struct Prepared {
     pub(super) names: Vec<String>,
     pub(super) messages: Vec<Message>,
     pub(super) keys: Vec<Key>,
-}
-
-pub(super) fn is_standard_input(path: &Path) -> bool {
-    path.as_os_str() == STANDARD_INPUT
 }
 
 /// The files that are named on the command line and in the list. Without any, standard input.
@@ -122,9 +119,4 @@ fn transaction(content: &Content, send: &Send) -> Result<Transaction, HeaderErro
 fn recipient(forward_path: ForwardPath, notify: Option<Notify>) -> Recipient {
     let orcpt = notify.and(forward_path.mailbox()).and_then(OriginalRecipient::of);
     Recipient { forward_path, parameters: RcptParameters { notify, orcpt } }
-}
-
-/// A path as people gave it.
-fn shown(path: &Path) -> String {
-    if is_standard_input(path) { "-".to_owned() } else { path.display().to_string() }
 }

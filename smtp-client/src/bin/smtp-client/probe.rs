@@ -1,0 +1,87 @@
+//! `smtp-client probe`: says hello to a server and tells what it answered, what it can do, and how long it took.
+
+mod meaning;
+mod report;
+mod witness;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use argh::FromArgs;
+use smtp_client::connection::{Connection, Options};
+use smtp_client::proto::address::Domain;
+use smtp_client::server_name::ServerName;
+use smtp_client::transcript::Both;
+
+use crate::watch::on_screen;
+use crate::{arguments, complain, exit};
+use report::Report;
+use witness::Witness;
+
+/// How long all of it may take, if nobody says otherwise. A server may take five minutes to greet; who asks by hand would
+/// rather hear that it does.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Says hello to a server and shows what it answers: the greeting, each extension with a word of what it means, the limits,
+/// and how long each step took. No mail is sent.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "probe",
+    help_triggers("-h", "--help", "help"),
+    example = "smtp-client probe mx.example.org\nsmtp-client probe --json 127.0.0.1:2525",
+    error_code(0, "the server is ready for mail"),
+    error_code(64, "the command line is wrong"),
+    error_code(68, "the server's name cannot be looked up"),
+    error_code(69, "the server refused for good"),
+    error_code(75, "not now: no connection, 4yz, or the time is over"),
+    error_code(76, "the server's answer was no SMTP")
+)]
+pub(crate) struct Probe {
+    /// write one JSON object, also when the server is not ready
+    #[argh(switch)]
+    json: bool,
+    /// give up after so many seconds (default 60)
+    #[argh(option, arg_name = "seconds", default = "TIMEOUT", from_str_fn(arguments::timeout))]
+    timeout: Duration,
+    /// how this host names itself (default: its full name, else its address in brackets)
+    #[argh(option, arg_name = "name", from_str_fn(arguments::hello_name))]
+    hello: Option<Domain>,
+    /// show the conversation on standard error
+    #[argh(switch)]
+    transcript: bool,
+    /// the server, HOST or HOST:PORT (without a port, 25)
+    #[argh(positional, arg_name = "host[:port]", from_str_fn(arguments::server))]
+    server: ServerName,
+}
+
+/// Runs the command. What is known is shown, however it ended.
+pub(crate) fn run(arguments: Probe) -> ExitCode {
+    let witness = Witness::new();
+    let seeing = Box::new(witness.clone());
+    let options = Options {
+        hello_name: arguments.hello,
+        give_up_at: Instant::now().checked_add(arguments.timeout),
+        observer: if arguments.transcript { Box::new(Both(on_screen(), seeing)) } else { seeing },
+        ..Options::default()
+    };
+    let connection = Connection::open_to(&arguments.server, options);
+    let seen = witness.seen();
+    let failure = connection.as_ref().err().map(ToString::to_string);
+    let extensions = connection.as_ref().ok().map(|connection| connection.extensions());
+    let report = Report { server: &arguments.server, seen: &seen, extensions, failure: failure.as_deref() };
+    let text = if arguments.json { report.json() } else { report.text() };
+    // Whether anybody reads it changes nothing.
+    drop(io::stdout().write_all(text.as_bytes()));
+    if let Some(failure) = failure {
+        complain(&failure);
+    }
+    match connection {
+        Ok(connection) => {
+            connection.quit();
+            ExitCode::SUCCESS
+        }
+        Err(error) => ExitCode::from(exit::of_connect_error(&error)),
+    }
+}
