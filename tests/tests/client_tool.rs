@@ -477,6 +477,34 @@ fn a_large_message_from_standard_input() {
     assert!(sent == expected, "{} octets, not {}", sent.len(), expected.len());
 }
 
+/// 50 MiB from a file, with every octet but CR, in far less memory than that.
+#[test]
+#[cfg(target_os = "linux")] // elsewhere nothing bounds a process's memory
+fn a_message_of_50_mebibytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let octets: Vec<u8> = (0..=255).filter(|octet| *octet != b'\r').collect();
+    let letter = [LETTER, &octets.repeat((50 << 20) / octets.len())].concat();
+    let file = write_file(folder.path(), "letter", &letter);
+    let server = ScriptedServer::start([Script::serve(polite_eight_bit)]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -v 24000 && exec \"$@\"", "sh"]).arg(program("smtp-client"));
+    let output = shell.args(["send", "--server", &server.name(), &file]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(code(&output), 0, "{output:?}");
+    let sent = &server.finish_one().contents[0];
+    let mut expected = Vec::with_capacity(letter.len() + (1 << 20));
+    for line in letter.split_inclusive(|octet| *octet == b'\n') {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        expected.extend_from_slice(if text.starts_with(b".") { b"." } else { b"" });
+        expected.extend_from_slice(text);
+        expected.extend_from_slice(b"\r\n");
+    }
+    assert!(*sent == expected, "{} octets, not {}", sent.len(), expected.len());
+}
+
+fn polite_eight_bit(said: Said<'_>) -> Answer {
+    polite_with(&["8BITMIME"], said)
+}
+
 /// Where it is to be kept is the reason, and not the message.
 #[test]
 fn no_room_for_a_large_message() {

@@ -314,9 +314,13 @@ impl Sending {
     }
 }
 
-/// 452, and 552 from servers of old (RFC 5321, 4.5.3.1.10).
+/// 452, and 552 from servers of old (RFC 5321, 4.5.3.1.10); unless the enhanced code says that it is about something else,
+/// such as a full mailbox.
 fn is_one_too_many(failure: &Failure) -> bool {
-    let is_such = |reply: &Reply| matches!(reply.code().number(), 452 | 552);
+    let is_such = |reply: &Reply| {
+        let enhanced = reply.enhanced().map(|enhanced| (enhanced.subject, enhanced.detail));
+        matches!((reply.code().number(), enhanced), (452 | 552, None | Some((5, 3) | (0, 0))))
+    };
     failure.stage == Stage::Rcpt && matches!(&failure.cause, Cause::Refused(reply) if is_such(reply))
 }
 

@@ -1,6 +1,6 @@
 //! What is worth another try, and what one try leads to.
 
-use smtp_proto::reply::Code;
+use smtp_proto::reply::{Code, EnhancedCode};
 
 use super::line::Sending;
 use super::*;
@@ -53,6 +53,12 @@ fn what_one_sending_led_to() {
     assert!(sending.has_accepted && sending.has_too_many && sending.has_decided && !sending.was_cut_off);
     // No room for the message at all is another matter.
     assert!(!Sending::new([refused(Stage::EndOfContent, 452)].iter()).has_too_many);
+    // Nor is a full mailbox, whatever the code has in common with it.
+    for (subject, detail, has_too_many) in [(5, 3, true), (0, 0, true), (2, 2, false), (3, 1, false)] {
+        let reply = Reply::new(Code::new(452).unwrap(), Some(EnhancedCode::new(4, subject, detail)), "text");
+        let refused = failed(Stage::Rcpt, Cause::Refused(reply));
+        assert_eq!(Sending::new([refused].iter()).has_too_many, has_too_many, "{subject}.{detail}");
+    }
     for (stage, was_cut_off) in [
         (Stage::Ready, true),
         (Stage::Reset, true),

@@ -104,13 +104,13 @@ pub(crate) struct Send {
     /// show the conversation on standard error
     #[argh(switch)]
     transcript: bool,
-    /// write an object of JSON on standard output for each recipient of each message, instead of a text
-    #[argh(switch)]
-    json: bool,
     /// write the whole conversation, mail included, to a new file that only its owner can read; `smtp-client replay` can
     /// hold it again
     #[argh(option, arg_name = "file")]
     transcript_to: Option<PathBuf>,
+    /// write an object of JSON on standard output for each recipient of each message, instead of a text
+    #[argh(switch)]
+    json: bool,
     /// the messages (default: one from standard input, which may also be named -)
     #[argh(positional, arg_name = "file")]
     files: Vec<PathBuf>,
