@@ -8,8 +8,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Recipient};
 use crate::id::MessageId;
+use crate::recipient_state::RecipientState;
 
 /// An opaque destination key, set by a router.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +29,12 @@ impl Lane {
     /// The lane in which new messages wait for their router.
     pub fn unrouted() -> Self {
         Lane("unrouted".to_owned())
+    }
+
+    /// The lane in which recipients stand of whom the sender is to be told (see [`RecipientState`]). It opens for a message
+    /// once nobody is at work on it and everybody was tried, so that one report tells of all.
+    pub fn reports() -> Self {
+        Lane("reports".to_owned())
     }
 
     /// The name.
@@ -55,13 +62,19 @@ pub struct Claim {
     token: u64,
     id: MessageId,
     lane: Lane,
-    recipients: Vec<usize>,
+    recipients: Vec<(usize, RecipientState)>,
     envelope: Arc<Envelope>,
 }
 
 impl Claim {
     /// For engines: a claim under a token that the engine has never given out before.
-    pub fn new(token: u64, id: MessageId, lane: Lane, recipients: Vec<usize>, envelope: Arc<Envelope>) -> Self {
+    pub fn new(
+        token: u64,
+        id: MessageId,
+        lane: Lane,
+        recipients: Vec<(usize, RecipientState)>,
+        envelope: Arc<Envelope>,
+    ) -> Self {
         Claim { token, id, lane, recipients, envelope }
     }
 
@@ -81,12 +94,26 @@ impl Claim {
         &self.lane
     }
 
-    /// The recipients, by their places in the envelope.
-    pub fn recipients(&self) -> &[usize] {
+    /// The recipients, by their numbers: their places in the envelope, and behind those the targets of aliases.
+    pub fn recipients(&self) -> Vec<usize> {
+        self.recipients.iter().map(|(number, _)| *number).collect()
+    }
+
+    /// Where each of them stood when the claim was given.
+    pub fn states(&self) -> &[(usize, RecipientState)] {
         &self.recipients
     }
 
-    /// The envelope, with all recipients.
+    /// Who a recipient of the claim is.
+    pub fn recipient(&self, number: usize) -> Option<&Recipient> {
+        let (_, state) = self.recipients.iter().find(|(claimed, _)| *claimed == number)?;
+        match &state.target_of {
+            Some((recipient, _)) => Some(recipient),
+            None => self.envelope.recipients.get(number),
+        }
+    }
+
+    /// The envelope, with all recipients that came with it.
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
     }
@@ -97,12 +124,38 @@ impl Claim {
 pub enum Outcome {
     /// It stands in this lane from now on.
     Routed(Lane),
+    /// Others stand for it from now on: the targets of an alias, which come in as further recipients. Final.
+    Expanded(Vec<Recipient>),
     /// The next host took it over, in these words. Final.
-    Delivered(String),
-    /// It will never be delivered, for this reason. Final; telling the sender is the queue runner's duty.
-    Failed(String),
+    Delivered(String, Owes),
+    /// It will never be delivered, for this reason. Final.
+    Failed(String, Owes),
     /// Not this time, for this reason. The recipient stays open until the claim is settled.
     Deferred(String),
+    /// The report that was owed is about to be committed under this id.
+    ReportBegun(MessageId),
+    /// It is stored. [`Store::admit`](crate::Store::admit) lets it go.
+    ReportMade,
+    /// A report that delivery takes long is about to be committed under this id.
+    WarningBegun(MessageId),
+    /// It is stored.
+    WarningMade,
+}
+
+impl Outcome {
+    /// Whether it decides what becomes of the recipient.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Outcome::Delivered(..) | Outcome::Failed(..) | Outcome::Expanded(_))
+    }
+}
+
+/// Whether the sender is to be told of a final outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owes {
+    /// No: nobody asked for it, or there is nobody to tell.
+    Nothing,
+    /// Yes: the recipient stands in [`Lane::reports`] until that is done.
+    Report,
 }
 
 /// What shall become of the recipients of a claim that have no outcome yet, or only [`Outcome::Deferred`].

@@ -7,15 +7,17 @@
 use std::sync::Arc;
 
 use crate::claim::{Claim, Lane, Outcome, Settled, Settlement, WorkerId};
-use crate::disk::Folder;
+use crate::disk::{Access, Folder};
 use crate::durable;
 use crate::engine::{Engine, lock};
+use crate::envelope::Envelope;
 use crate::error::{ReadError, StoreError};
 use crate::id::MessageId;
 use crate::message_file::{Content, MessageFile};
 use crate::queue::Taken;
+use crate::recipient_state::{self, Change, RecipientState};
 use crate::recovery;
-use crate::state_record::{self, Change};
+use crate::state_record;
 use crate::store::Due;
 
 impl Engine {
@@ -23,10 +25,14 @@ impl Engine {
         let taken = lock(&self.queue).take(worker, lane, max, now);
         let mut claims = Vec::with_capacity(taken.len());
         let mut failure = None;
-        for Taken { token, id, recipients } in taken {
+        for Taken { token, id, mut recipients } in taken {
             // The checksum is looked at here, so that no recipient ever gets a message that has changed on disk.
             match MessageFile::open(&*self.disk, &id).and_then(|message| message.verify().map(|()| message)) {
                 Ok(message) => {
+                    // A report repeats what was said last; the queue does not remember that.
+                    if *lane == Lane::reports() {
+                        self.recall_remarks(&id, &message.envelope, &mut recipients);
+                    }
                     claims.push(Claim::new(token, id, lane.clone(), recipients, Arc::new(message.envelope)));
                 }
                 Err(error @ ReadError::Failed(_)) => {
@@ -42,9 +48,30 @@ impl Engine {
         }
     }
 
+    fn recall_remarks(&self, id: &MessageId, envelope: &Envelope, recipients: &mut [(usize, RecipientState)]) {
+        let mut states = vec![RecipientState::new(0); envelope.recipients.len()];
+        let record = self.disk.open(&Folder::State.entry(id.as_str()), Access::Read);
+        if let Err(error) = record.and_then(|file| state_record::replay(&*file, &mut states)) {
+            log::warn!("message {id}: what was said last cannot be read: {error}");
+        }
+        for (number, state) in recipients {
+            if let Some(told) = states.get(*number) {
+                state.remark.clone_from(&told.remark);
+            }
+        }
+    }
+
+    /// Reports that waited for a message need not wait any more: it will not make them again.
+    fn forget(&self, id: &MessageId) {
+        let mut queue = lock(&self.queue);
+        let states = queue.recipients(id).unwrap_or_default().to_vec();
+        states.iter().flat_map(RecipientState::reports_begun).for_each(|report| queue.admit(report));
+        queue.remove(id);
+    }
+
     /// Takes a message that is corrupt or has vanished out of the queue.
     fn give_up(&self, id: &MessageId, error: &ReadError) {
-        lock(&self.queue).remove(id);
+        self.forget(id);
         let record = recovery::set_aside(&*self.disk, &Folder::State.entry(id.as_str()), &format!("{id}.state"));
         let message = recovery::set_aside(&*self.disk, &Folder::New.entry(id.as_str()), id.as_str());
         let is_moved = message.is_ok() || record.is_ok();
@@ -58,58 +85,113 @@ impl Engine {
             .map_err(|error| StoreError::from_read(format!("reading message {}", claim.id()), error))
     }
 
-    pub(crate) fn record(&self, claim: &Claim, number: usize, outcome: &Outcome) -> Result<Settled, StoreError> {
+    pub(crate) fn record(&self, claim: &Claim, outcomes: &[(usize, Outcome)]) -> Result<Settled, StoreError> {
         let Some(record) = lock(&self.queue).record(claim.id()) else {
             return Ok(Settled::Lost);
         };
         let _turn = lock(&record);
-        if !lock(&self.queue).open_recipients(claim.token()).contains(&number) {
+        if !self.holds(claim, outcomes) {
             return Ok(Settled::Lost);
         }
-        self.step(claim.id(), &[number], &Change::Outcome(outcome.clone())).map(|()| Settled::Ok)
+        self.write(claim.id(), &changes(outcomes)).map(|()| Settled::Ok)
     }
 
-    pub(crate) fn settle(&self, claim: &Claim, settlement: Settlement) -> Result<Settled, StoreError> {
-        let Some(record) = lock(&self.queue).record(claim.id()) else {
+    pub(crate) fn settle(
+        &self,
+        claim: &Claim,
+        outcomes: &[(usize, Outcome)],
+        settlement: Settlement,
+    ) -> Result<Settled, StoreError> {
+        let id = claim.id();
+        let Some(record) = lock(&self.queue).record(id) else {
             return Ok(Settled::Lost);
         };
         let _turn = lock(&record);
-        if !lock(&self.queue).is_open(claim.token()) {
+        if !lock(&self.queue).is_open(claim.token()) || !self.holds(claim, outcomes) {
             return Ok(Settled::Lost);
         }
+        let mut changes = changes(outcomes);
+        let rest = match settlement {
+            Settlement::Done => None,
+            Settlement::RetryAt(at) => Some(Change::RetryAt(at)),
+            Settlement::Hold => Some(Change::Held),
+        };
         let open = lock(&self.queue).open_recipients(claim.token());
-        let result = match settlement {
-            Settlement::Done => Ok(()),
-            Settlement::RetryAt(at) => self.step(claim.id(), &open, &Change::RetryAt(at)),
-            Settlement::Hold => self.step(claim.id(), &open, &Change::Held),
+        if let Some(rest) = rest {
+            let is_final =
+                |number: &usize| outcomes.iter().any(|(decided, outcome)| decided == number && outcome.is_final());
+            changes.extend(open.into_iter().filter(|number| !is_final(number)).map(|number| (number, rest.clone())));
+        }
+        let result = if self.would_finish(id, &changes) {
+            // The removal says it all, and takes the place of a record that would be removed with the message.
+            self.apply(id, &changes);
+            Ok(())
+        } else {
+            self.write(id, &changes)
         };
         lock(&self.queue).end(claim.token());
-        if lock(&self.queue).is_finished(claim.id()) {
-            self.finish(claim.id());
+        if lock(&self.queue).is_finished(id) {
+            self.finish(id);
         }
         self.note_change();
         result.map(|()| Settled::Ok)
     }
 
-    /// The same step of some recipients, on disk and in the queue.
-    fn step(&self, id: &MessageId, numbers: &[usize], change: &Change) -> Result<(), StoreError> {
-        if numbers.is_empty() {
+    /// Whether a claim may still speak for these recipients.
+    fn holds(&self, claim: &Claim, outcomes: &[(usize, Outcome)]) -> bool {
+        let open = lock(&self.queue).open_recipients(claim.token());
+        outcomes.iter().all(|(number, _)| open.contains(number))
+    }
+
+    fn would_finish(&self, id: &MessageId, changes: &[(usize, Change)]) -> bool {
+        let mut states = lock(&self.queue).recipients(id).unwrap_or_default().to_vec();
+        for (number, change) in changes {
+            recipient_state::apply(&mut states, *number, change);
+        }
+        !states.is_empty() && states.iter().all(RecipientState::is_finished)
+    }
+
+    /// Steps of recipients, on disk and then in the queue.
+    fn write(&self, id: &MessageId, changes: &[(usize, Change)]) -> Result<(), StoreError> {
+        if changes.is_empty() {
             return Ok(());
         }
-        let lines: String = numbers.iter().map(|number| state_record::print(*number, change)).collect();
+        let lines: String = changes.iter().map(|(number, change)| state_record::print(*number, change)).collect();
         let written = durable::append(&*self.disk, &Folder::State.entry(id.as_str()), &lines);
-        let mut queue = lock(&self.queue);
-        numbers.iter().for_each(|number| queue.apply(id, *number, change));
-        drop(queue);
-        if matches!(change, Change::Outcome(Outcome::Routed(_))) {
-            self.note_change();
-        }
+        self.apply(id, changes);
+        self.note_change();
         written.map_err(|error| StoreError::from_io(format!("recording what became of message {id}"), error))
+    }
+
+    fn apply(&self, id: &MessageId, changes: &[(usize, Change)]) {
+        let mut queue = lock(&self.queue);
+        changes.iter().for_each(|(number, change)| queue.apply(id, *number, change));
+    }
+
+    /// The same step for all recipients of a message that are in no claim and in such a state. Returns how many.
+    pub(crate) fn change_unclaimed(
+        &self,
+        id: &MessageId,
+        change: &Change,
+        concerns: impl Fn(&RecipientState) -> bool,
+    ) -> Result<usize, StoreError> {
+        let Some(record) = lock(&self.queue).record(id) else {
+            return Ok(0);
+        };
+        let _turn = lock(&record);
+        let changes: Vec<_> = {
+            let queue = lock(&self.queue);
+            let states = queue.recipients(id).unwrap_or_default();
+            let numbers = queue.unclaimed(id).into_iter().filter(|number| states.get(*number).is_some_and(&concerns));
+            numbers.map(|number| (number, change.clone())).collect()
+        };
+        self.write(id, &changes)?;
+        Ok(changes.len())
     }
 
     /// Removes a message whose recipients all have their final outcome. If that fails the next start does it.
     fn finish(&self, id: &MessageId) {
-        lock(&self.queue).remove(id);
+        self.forget(id);
         if let Err(error) = self.remove_files(id) {
             log::warn!("message {id} is finished and cannot be removed: {error}");
         }
@@ -133,10 +215,14 @@ impl Engine {
             Ok(MessageFile { due: Due::Kept, content_octets, .. }) => content_octets,
             _ => 0,
         };
-        lock(&self.queue).remove(id);
+        self.forget(id);
         self.remove_files(id).map_err(|error| StoreError::from_io(format!("removing message {id}"), error))?;
         self.forget_kept(kept_octets);
         self.note_change();
         Ok(true)
     }
+}
+
+fn changes(outcomes: &[(usize, Outcome)]) -> Vec<(usize, Change)> {
+    outcomes.iter().map(|(number, outcome)| (*number, Change::Outcome(outcome.clone()))).collect()
 }

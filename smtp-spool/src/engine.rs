@@ -13,9 +13,9 @@ use crate::envelope::Envelope;
 use crate::error::StoreError;
 use crate::id::MessageId;
 use crate::queue::Queue;
+use crate::recipient_state::RecipientState;
 use crate::recovery::Recovered;
 use crate::spool::Options;
-use crate::state_record::RecipientState;
 use crate::store::Due;
 
 /// Messages whose removal failed, before the spool takes nothing more: such a medium needs a human.
@@ -134,9 +134,14 @@ impl Engine {
 
     /// Lets a message that is on disk be claimed.
     pub(crate) fn enqueue(&self, id: &MessageId, envelope: &Envelope, due: Due) {
-        if let Due::At(at) = due {
+        if let Some(at) = due.at() {
             let recipients = envelope.recipients.iter().map(|_| RecipientState::new(at)).collect();
-            lock(&self.queue).insert(id.clone(), recipients);
+            let mut queue = lock(&self.queue);
+            queue.insert(id.clone(), recipients);
+            if matches!(due, Due::Withheld(_)) {
+                queue.withhold(id);
+            }
+            drop(queue);
             self.note_change();
         }
     }

@@ -69,7 +69,8 @@
 //!
 //! A refused message goes back from 2, 3 or 4 to nothing by `unlinkat`. From 4 that may fail on a failing disk: then the
 //! file stays, this process neither delivers it nor takes it for stored, and the next start finds state 4. In state 2 and
-//! 3 that makes no difference. Routing, retry times and holds are steps in the record like outcomes. Claims are in memory
+//! 3 that makes no difference. Routing, targets of aliases, retry times, holds and reports are steps in the record like outcomes; an outcome
+//! that finishes the message is not recorded, since its removal says the same. Claims are in memory
 //! only: after a restart nobody holds one. Recovery moves to `corrupt/` what has the name of a message in `new/` and is
 //! not a plain file with a header, an end mark, lengths that add up and an envelope that can be read. Checksums are
 //! compared when a message is claimed, shown, exported or checked. Before anything is accepted all four folders are
@@ -115,11 +116,12 @@ pub mod spool;
 
 mod delivery;
 mod queue;
-pub mod state_record;
+pub mod recipient_state;
+mod state_record;
 
 pub mod reader;
 
-pub use claim::{Claim, Lane, Outcome, Settled, Settlement, WorkerId};
+pub use claim::{Claim, Lane, Outcome, Owes, Settled, Settlement, WorkerId};
 pub use envelope::{Envelope, Recipient};
 pub use error::{OpenError, ReadError, StoreError};
 pub use id::{IdSource, MessageId};
@@ -127,7 +129,7 @@ pub use memory_disk::{Fault, MemoryDisk};
 pub use message_file::Content;
 pub use os_disk::OsDisk;
 pub use reader::{MessageState, Reader, Summary};
+pub use recipient_state::{RecipientState, Report, Status};
 pub use recovery::{Finding, RecoveryReport};
 pub use spool::{Options, Spool};
-pub use state_record::{RecipientState, Status};
 pub use store::{Due, Health, Incoming, Store};

@@ -159,9 +159,9 @@ fn parse_due(text: &str) -> Option<Due> {
 impl fmt::Display for Due {
     /// As it stands in a message file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Due::Kept => f.write_str("KEPT"),
-            Due::At(seconds) => write!(f, "{seconds}"),
+        match self.at() {
+            None => f.write_str("KEPT"),
+            Some(seconds) => write!(f, "{seconds}"),
         }
     }
 }

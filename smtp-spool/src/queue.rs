@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::claim::{Lane, WorkerId};
 use crate::id::MessageId;
-use crate::state_record::{Change, RecipientState, Status};
+use crate::recipient_state::{self, Change, RecipientState};
 
 /// All messages that somebody has still to deliver.
 #[derive(Debug, Default)]
@@ -22,16 +22,13 @@ pub(crate) struct Queue {
 
 #[derive(Debug)]
 struct Message {
-    recipients: Vec<QueuedRecipient>,
+    recipients: Vec<RecipientState>,
+    /// The token of the claim in which each recipient is, in the same order.
+    claims: Vec<Option<u64>>,
+    /// Nobody can claim it yet.
+    is_withheld: bool,
     /// Held while the record of this message is written, so that claims on it take turns.
     record: Arc<Mutex<()>>,
-}
-
-#[derive(Debug)]
-struct QueuedRecipient {
-    state: RecipientState,
-    /// The token of the claim it is in.
-    claim: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -45,16 +42,51 @@ struct OpenClaim {
 pub(crate) struct Taken {
     pub(crate) token: u64,
     pub(crate) id: MessageId,
-    pub(crate) recipients: Vec<usize>,
+    pub(crate) recipients: Vec<(usize, RecipientState)>,
 }
 
 impl Queue {
     /// Puts in a message. Remarks are left on disk, where listings read them.
     pub(crate) fn insert(&mut self, id: MessageId, mut recipients: Vec<RecipientState>) {
         recipients.iter_mut().for_each(|recipient| recipient.remark = String::new());
-        let recipients = recipients.into_iter().map(|state| QueuedRecipient { state, claim: None }).collect();
-        self.messages.insert(id.clone(), Message { recipients, record: Arc::default() });
+        let message =
+            Message { claims: vec![None; recipients.len()], recipients, is_withheld: false, record: Arc::default() };
+        self.messages.insert(id.clone(), message);
         self.index(&id);
+    }
+
+    /// Lets nobody claim a message until [`Queue::admit`].
+    pub(crate) fn withhold(&mut self, id: &MessageId) {
+        self.set_withheld(id, true);
+    }
+
+    /// Lets a message be claimed.
+    pub(crate) fn admit(&mut self, id: &MessageId) {
+        self.set_withheld(id, false);
+    }
+
+    fn set_withheld(&mut self, id: &MessageId, is_withheld: bool) {
+        self.unindex(id);
+        if let Some(message) = self.messages.get_mut(id) {
+            message.is_withheld = is_withheld;
+        }
+        self.index(id);
+    }
+
+    /// Where the recipients of a message stand. Remarks are not known here.
+    pub(crate) fn recipients(&self, id: &MessageId) -> Option<&[RecipientState]> {
+        self.messages.get(id).map(|message| message.recipients.as_slice())
+    }
+
+    /// Every message.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &MessageId> {
+        self.messages.keys()
+    }
+
+    /// The recipients of a message that are in no claim, by their numbers.
+    pub(crate) fn unclaimed(&self, id: &MessageId) -> Vec<usize> {
+        let claims = self.messages.get(id).map(|message| message.claims.as_slice()).unwrap_or_default();
+        claims.iter().enumerate().filter(|(_, claim)| claim.is_none()).map(|(number, _)| number).collect()
     }
 
     /// Takes out a message; its claims are lost.
@@ -107,11 +139,11 @@ impl Queue {
         let token = self.last_token;
         let message = self.messages.get_mut(&id)?;
         let mut taken = Vec::new();
-        for (number, recipient) in message.recipients.iter_mut().enumerate() {
-            let is_due = matches!(recipient.state.status, Status::Due(at) if at <= now);
-            if is_due && recipient.claim.is_none() && recipient.state.lane == *lane {
-                recipient.claim = Some(token);
-                taken.push(number);
+        for (number, (state, claim)) in message.recipients.iter().zip(&mut message.claims).enumerate() {
+            let is_due = state.place().is_some_and(|(standing, at)| standing == *lane && at <= now);
+            if is_due && claim.is_none() {
+                *claim = Some(token);
+                taken.push((number, state.clone()));
             }
         }
         self.claims.insert(token, OpenClaim { worker: worker.clone(), id: id.clone() });
@@ -134,19 +166,23 @@ impl Queue {
         let Some(message) = self.claims.get(&token).and_then(|claim| self.messages.get(&claim.id)) else {
             return Vec::new();
         };
-        let recipients = message.recipients.iter().enumerate();
-        recipients.filter(|(_, recipient)| recipient.claim == Some(token)).map(|(number, _)| number).collect()
+        let claims = message.claims.iter().enumerate();
+        claims.filter(|(_, claim)| **claim == Some(token)).map(|(number, _)| number).collect()
     }
 
     /// Takes a step of one recipient. If that ends its part in the claim, it leaves the claim.
     pub(crate) fn apply(&mut self, id: &MessageId, number: usize, change: &Change) {
         self.unindex(id);
-        if let Some(recipient) = self.messages.get_mut(id).and_then(|message| message.recipients.get_mut(number)) {
-            let lane = recipient.state.lane.clone();
-            recipient.state.apply(change);
-            recipient.state.remark = String::new();
-            if recipient.state.is_finished() || recipient.state.lane != lane {
-                recipient.claim = None;
+        if let Some(message) = self.messages.get_mut(id) {
+            let before = message.recipients.get(number).and_then(RecipientState::place).map(|(lane, _)| lane);
+            recipient_state::apply(&mut message.recipients, number, change);
+            message.claims.resize(message.recipients.len(), None);
+            if let Some((state, claim)) = message.recipients.get_mut(number).zip(message.claims.get_mut(number)) {
+                state.remark = String::new();
+                let has_left = state.is_finished() || state.place().map(|(lane, _)| lane) != before;
+                if has_left && !matches!(change, Change::Held) {
+                    *claim = None;
+                }
             }
         }
         self.index(id);
@@ -159,8 +195,7 @@ impl Queue {
         };
         self.unindex(&claim.id);
         if let Some(message) = self.messages.get_mut(&claim.id) {
-            let recipients = message.recipients.iter_mut().filter(|recipient| recipient.claim == Some(token));
-            recipients.for_each(|recipient| recipient.claim = None);
+            message.claims.iter_mut().filter(|claim| **claim == Some(token)).for_each(|claim| *claim = None);
         }
         self.index(&claim.id);
     }
@@ -174,7 +209,7 @@ impl Queue {
 
     /// Whether nothing is left to be done for a message.
     pub(crate) fn is_finished(&self, id: &MessageId) -> bool {
-        self.messages.get(id).is_some_and(|message| message.recipients.iter().all(|one| one.state.is_finished()))
+        self.messages.get(id).is_some_and(|message| message.recipients.iter().all(RecipientState::is_finished))
     }
 
     fn index(&mut self, id: &MessageId) {
@@ -196,13 +231,15 @@ impl Queue {
 
     /// The lanes and times at which a message stands in `due`.
     fn places(&self, id: &MessageId) -> Vec<(Lane, i64)> {
-        let recipients = self.messages.get(id).map(|message| &message.recipients[..]).unwrap_or_default();
-        let unclaimed = recipients.iter().filter(|recipient| recipient.claim.is_none());
-        let places = unclaimed.filter_map(|recipient| match recipient.state.status {
-            Status::Due(at) => Some((recipient.state.lane.clone(), at)),
-            _ => None,
-        });
-        places.collect()
+        let Some(message) = self.messages.get(id).filter(|message| !message.is_withheld) else {
+            return Vec::new();
+        };
+        let unclaimed = message.recipients.iter().zip(&message.claims).filter(|(_, claim)| claim.is_none());
+        let places = unclaimed.filter_map(|(state, _)| state.place());
+        // One report tells of all: it waits until everybody was tried and nobody is being tried.
+        let is_at_rest =
+            message.claims.iter().all(Option::is_none) && !message.recipients.iter().any(RecipientState::is_untried);
+        places.filter(|(lane, _)| is_at_rest || *lane != Lane::reports()).collect()
     }
 }
 

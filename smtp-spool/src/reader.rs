@@ -14,8 +14,9 @@ use crate::error::{OpenError, ReadError};
 use crate::id::MessageId;
 use crate::message_file::{Content, MessageFile};
 use crate::os_disk::OsDisk;
+use crate::recipient_state::{RecipientState, Status};
 use crate::recovery;
-use crate::state_record::{self, RecipientState, Status};
+use crate::state_record;
 use crate::store::Due;
 
 /// A view of a spool.
@@ -35,7 +36,7 @@ pub struct Summary {
     pub size: u64,
     /// Who it is from and for.
     pub envelope: Envelope,
-    /// Where each recipient stands; empty for a kept message.
+    /// Where each recipient stands, and behind those of the envelope the targets of aliases; empty for a kept message.
     pub recipients: Vec<RecipientState>,
 }
 
@@ -88,9 +89,9 @@ impl Reader {
     /// One message without its content.
     pub fn summary(&self, id: &MessageId) -> Result<Summary, ReadError> {
         let message = MessageFile::open(&*self.disk, id)?;
-        let recipients = match message.due {
-            Due::Kept => Vec::new(),
-            Due::At(at) => self.recipients(id, vec![RecipientState::new(at); message.envelope.recipients.len()])?,
+        let recipients = match message.due.at() {
+            None => Vec::new(),
+            Some(at) => self.recipients(id, vec![RecipientState::new(at); message.envelope.recipients.len()])?,
         };
         let MessageFile { due, content_octets: size, envelope, .. } = message;
         Ok(Summary { id: id.clone(), due, size, envelope, recipients })
@@ -123,11 +124,12 @@ impl Summary {
     /// The state of the whole message.
     pub fn state(&self) -> MessageState {
         let is_any = |wanted: fn(&Status) -> bool| self.recipients.iter().any(|recipient| wanted(&recipient.status));
+        let owes_report = self.recipients.iter().any(|recipient| recipient.is_decided() && recipient.report.is_open());
         match self.due {
             Due::Kept => MessageState::Kept,
-            Due::At(_) if is_any(|status| matches!(status, Status::Due(_))) => MessageState::Queued,
-            Due::At(_) if is_any(|status| matches!(status, Status::Held)) => MessageState::Held,
-            Due::At(_) => MessageState::Finished,
+            _ if owes_report || is_any(|status| matches!(status, Status::Due(_))) => MessageState::Queued,
+            _ if is_any(|status| matches!(status, Status::Held)) => MessageState::Held,
+            _ => MessageState::Finished,
         }
     }
 }

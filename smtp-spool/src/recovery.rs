@@ -13,8 +13,8 @@ use crate::error::ReadError;
 use crate::id::MessageId;
 use crate::message_file::MessageFile;
 use crate::queue::Queue;
-use crate::state_record::{self, RecipientState};
-use crate::store::Due;
+use crate::recipient_state::RecipientState;
+use crate::state_record;
 
 /// What opening a spool found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(crate) struct Recovered {
     pub(crate) queue: Queue,
     pub(crate) kept_octets: u64,
     pub(crate) report: RecoveryReport,
+    /// Reports that are to be made sure of before anybody claims them.
+    reports_begun: Vec<MessageId>,
 }
 
 /// Why recovery could not go on.
@@ -67,6 +69,9 @@ pub(crate) fn recover(disk: &dyn Disk) -> Result<Recovered, RecoveryError> {
     }
     for name in list(disk, Folder::New)? {
         recovered.message(disk, &name);
+    }
+    for report in std::mem::take(&mut recovered.reports_begun) {
+        recovered.queue.withhold(&report);
     }
     let messages: HashSet<_> = list(disk, Folder::New)?.into_iter().collect();
     for name in list(disk, Folder::State)? {
@@ -95,12 +100,12 @@ impl Recovered {
             return self.leave(&entry, "the name is not a message id");
         };
         match MessageFile::open(disk, &id) {
-            Ok(message) => match message.due {
-                Due::Kept => {
+            Ok(message) => match message.due.at() {
+                None => {
                     self.kept_octets += message.content_octets;
                     self.report.kept_messages += 1;
                 }
-                Due::At(at) => self.queued(disk, id, vec![RecipientState::new(at); message.envelope.recipients.len()]),
+                Some(at) => self.queued(disk, id, vec![RecipientState::new(at); message.envelope.recipients.len()]),
             },
             Err(ReadError::Corrupt(reason)) => {
                 // The record first: should we be cut short here, the message is found again and the record is not lost.
@@ -127,6 +132,7 @@ impl Recovered {
         if recipients.iter().all(RecipientState::is_finished) {
             return self.finish(disk, &id);
         }
+        self.reports_begun.extend(recipients.iter().flat_map(RecipientState::reports_begun).cloned());
         self.queue.insert(id, recipients);
         self.report.queued_messages += 1;
     }

@@ -13,6 +13,7 @@ use crate::error::{OpenError, StoreError};
 use crate::id::MessageId;
 use crate::incoming::SpoolIncoming;
 use crate::os_disk::OsDisk;
+use crate::recipient_state::{Change, Status};
 use crate::recovery::{self, RecoveryReport};
 use crate::store::{Health, Incoming, Store};
 
@@ -76,6 +77,31 @@ impl Spool {
     pub fn remove(&self, id: &MessageId) -> Result<bool, StoreError> {
         self.engine.remove(id)
     }
+
+    /// Lets nobody deliver a message until it is released. Returns how many recipients it holds; one that is being tried at
+    /// this moment is not among them.
+    pub fn hold(&self, id: &MessageId) -> Result<usize, StoreError> {
+        self.engine.change_unclaimed(id, &Change::Held, |state| matches!(state.status, Status::Due(_)))
+    }
+
+    /// Lets a message that was held be delivered, from this time on. Returns how many recipients it releases.
+    pub fn release_held(&self, id: &MessageId, now: i64) -> Result<usize, StoreError> {
+        self.engine.change_unclaimed(id, &Change::RetryAt(now), |state| state.status == Status::Held)
+    }
+
+    /// Makes the recipients of a message due that wait for their next try. Returns how many.
+    pub fn retry_now(&self, id: &MessageId, now: i64) -> Result<usize, StoreError> {
+        self.engine.change_unclaimed(
+            id,
+            &Change::RetryAt(now),
+            |state| matches!(state.place(), Some((_, at)) if at > now),
+        )
+    }
+
+    /// Every message that somebody has still to deliver.
+    pub fn queued(&self) -> Vec<MessageId> {
+        lock(&self.engine.queue).ids().cloned().collect()
+    }
 }
 
 impl Store for Spool {
@@ -100,12 +126,23 @@ impl Store for Spool {
         Ok(Box::new(self.engine.content(claim)?))
     }
 
-    fn record(&self, claim: &Claim, recipient: usize, outcome: &Outcome) -> Result<Settled, StoreError> {
-        self.engine.record(claim, recipient, outcome)
+    fn record(&self, claim: &Claim, outcomes: &[(usize, Outcome)]) -> Result<Settled, StoreError> {
+        self.engine.record(claim, outcomes)
     }
 
-    fn settle(&self, claim: Claim, settlement: Settlement) -> Result<Settled, StoreError> {
-        self.engine.settle(&claim, settlement)
+    fn settle(
+        &self,
+        claim: Claim,
+        outcomes: &[(usize, Outcome)],
+        settlement: Settlement,
+    ) -> Result<Settled, StoreError> {
+        self.engine.settle(&claim, outcomes, settlement)
+    }
+
+    fn admit(&self, id: &MessageId) -> Result<(), StoreError> {
+        lock(&self.engine.queue).admit(id);
+        self.engine.note_change();
+        Ok(())
     }
 
     fn renew(&self, claim: &Claim, _now: i64) -> Result<Settled, StoreError> {

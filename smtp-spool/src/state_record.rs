@@ -2,51 +2,29 @@
 //!
 //! ```text
 //! 5f1d23a0 0 routed example.net
-//! 0c9b8a71 1 routed example.org
+//! 0c9b8a71 1 target RCPT TO:<carol@example.org>
+//! 2f7c1b90 1 expanded 1
 //! 77e0d1f2 0 delivered 250 2.0.0 queued as 4711
-//! 1a2b3c4d 1 deferred 451 4.3.0 come back later
-//! 9e8f7a6b 1 retry 1763883600
+//! 1a2b3c4d 2 deferred 451 4.3.0 come back later
+//! 9e8f7a6b 2 retry 1763883600
+//! 4b5c6d7e 2 unreported-failed 550 5.1.1 no such mailbox
+//! 8f9a0b1c 2 reporting 1jd0q3v8k2c-0000-7f3k9q2m0000001
+//! 3d4e5f60 2 reported
 //! ```
 //!
 //! Each line: CRC-32 of the rest, number of the recipient, what happened. A line that does not verify, such as the last
-//! one after a power cut, counts as never written. That can repeat a delivery and never lose one.
+//! one after a power cut, counts as never written. That can repeat a delivery and never lose one. The targets of an alias
+//! count only once the line behind them says how many there are.
 
+use std::collections::HashMap;
 use std::io;
 
-use crate::claim::{Lane, Outcome};
+use smtp_proto::command::Command;
+
+use crate::claim::{Lane, Outcome, Owes};
 use crate::disk::DiskFile;
-
-/// Where one recipient stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecipientState {
-    /// The lane.
-    pub lane: Lane,
-    /// What is to happen.
-    pub status: Status,
-    /// What was said last by the next host or about it; empty if nothing was.
-    pub remark: String,
-}
-
-/// What is to happen to a recipient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Delivery, from this time on, in Unix seconds.
-    Due(i64),
-    /// Nothing until somebody releases it.
-    Held,
-    /// Nothing: the next host took it over.
-    Delivered,
-    /// Nothing: it was given up.
-    Failed,
-}
-
-/// One step of one recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Outcome(Outcome),
-    RetryAt(i64),
-    Held,
-}
+use crate::envelope::Recipient;
+use crate::recipient_state::{self, Change, RecipientState};
 
 /// Octets of a remark that are kept. A reply of the longest legal kind has 512 octets a line.
 const REMARK_OCTETS: usize = 1_024;
@@ -54,48 +32,34 @@ const REMARK_OCTETS: usize = 1_024;
 /// Octets of a line, checksum and newline included; longer ones are nobody's.
 const LINE_OCTETS: usize = 8 * REMARK_OCTETS;
 
-impl RecipientState {
-    /// A recipient of a new message.
-    pub(crate) fn new(due: i64) -> Self {
-        RecipientState { lane: Lane::unrouted(), status: Status::Due(due), remark: String::new() }
-    }
-
-    /// Whether nothing is left to be done.
-    pub fn is_finished(&self) -> bool {
-        matches!(self.status, Status::Delivered | Status::Failed)
-    }
-
-    /// Takes a step. What is finished stays finished.
-    pub(crate) fn apply(&mut self, change: &Change) {
-        if self.is_finished() {
-            return;
-        }
-        match change {
-            Change::Outcome(Outcome::Routed(lane)) => self.lane = lane.clone(),
-            Change::Outcome(Outcome::Delivered(remark)) => self.finish(Status::Delivered, remark),
-            Change::Outcome(Outcome::Failed(remark)) => self.finish(Status::Failed, remark),
-            Change::Outcome(Outcome::Deferred(remark)) => self.remark.clone_from(remark),
-            Change::RetryAt(at) => self.status = Status::Due(*at),
-            Change::Held => self.status = Status::Held,
-        }
-    }
-
-    fn finish(&mut self, status: Status, remark: &str) {
-        self.status = status;
-        remark.clone_into(&mut self.remark);
-    }
-}
-
-/// The line of one step, with its newline.
+/// The lines of one step, each with its newline.
 pub(crate) fn print(recipient: usize, change: &Change) -> String {
+    let remark = |word: &str, remark: &str, owes: Owes| {
+        let owing = if owes == Owes::Report { "unreported-" } else { "" };
+        format!("{owing}{word} {}", print_remark(remark))
+    };
     let step = match change {
         Change::Outcome(Outcome::Routed(lane)) => format!("routed {lane}"),
-        Change::Outcome(Outcome::Delivered(remark)) => format!("delivered {}", print_remark(remark)),
-        Change::Outcome(Outcome::Failed(remark)) => format!("failed {}", print_remark(remark)),
-        Change::Outcome(Outcome::Deferred(remark)) => format!("deferred {}", print_remark(remark)),
+        Change::Outcome(Outcome::Expanded(targets)) => {
+            let lines = targets.iter().map(|Recipient { forward_path, parameters }| {
+                line(recipient, &format!("target RCPT TO:{forward_path}{parameters}"))
+            });
+            return lines.collect::<String>() + &line(recipient, &format!("expanded {}", targets.len()));
+        }
+        Change::Outcome(Outcome::Delivered(text, owes)) => remark("delivered", text, *owes),
+        Change::Outcome(Outcome::Failed(text, owes)) => remark("failed", text, *owes),
+        Change::Outcome(Outcome::Deferred(text)) => remark("deferred", text, Owes::Nothing),
+        Change::Outcome(Outcome::ReportBegun(id)) => format!("reporting {id}"),
+        Change::Outcome(Outcome::ReportMade) => "reported".to_owned(),
+        Change::Outcome(Outcome::WarningBegun(id)) => format!("warning {id}"),
+        Change::Outcome(Outcome::WarningMade) => "warned".to_owned(),
         Change::RetryAt(at) => format!("retry {at}"),
         Change::Held => "hold".to_owned(),
     };
+    line(recipient, &step)
+}
+
+fn line(recipient: usize, step: &str) -> String {
     let rest = format!("{recipient} {step}");
     format!("{:08x} {rest}\n", crc32fast::hash(rest.as_bytes()))
 }
@@ -116,8 +80,17 @@ fn print_remark(remark: &str) -> String {
     printed
 }
 
+/// What one line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Change(Change),
+    Target(Recipient),
+    /// The last so many targets are all.
+    Expanded(usize),
+}
+
 /// Reads a line without its newline. `None` if it does not verify or says something that we do not know.
-pub(crate) fn parse(line: &[u8]) -> Option<(usize, Change)> {
+pub(crate) fn parse(line: &[u8]) -> Option<(usize, Said)> {
     let line = std::str::from_utf8(line).ok()?;
     let (checksum, rest) = line.split_once(' ')?;
     if checksum != format!("{:08x}", crc32fast::hash(rest.as_bytes())) {
@@ -125,28 +98,58 @@ pub(crate) fn parse(line: &[u8]) -> Option<(usize, Change)> {
     }
     let (recipient, step) = rest.split_once(' ')?;
     let (word, value) = step.split_once(' ').unwrap_or((step, ""));
-    let change = match word {
-        "routed" => Change::Outcome(Outcome::Routed(Lane::new(value)?)),
-        "delivered" => Change::Outcome(Outcome::Delivered(value.to_owned())),
-        "failed" => Change::Outcome(Outcome::Failed(value.to_owned())),
-        "deferred" => Change::Outcome(Outcome::Deferred(value.to_owned())),
-        "retry" => Change::RetryAt(value.parse().ok()?),
-        "hold" => Change::Held,
+    let remark = || value.to_owned();
+    let outcome = match word {
+        "target" => return Some((recipient.parse().ok()?, Said::Target(target(value)?))),
+        "expanded" => return Some((recipient.parse().ok()?, Said::Expanded(value.parse().ok()?))),
+        "retry" => return Some((recipient.parse().ok()?, Said::Change(Change::RetryAt(value.parse().ok()?)))),
+        "hold" => return Some((recipient.parse().ok()?, Said::Change(Change::Held))),
+        "routed" => Outcome::Routed(Lane::new(value)?),
+        "delivered" => Outcome::Delivered(remark(), Owes::Nothing),
+        "unreported-delivered" => Outcome::Delivered(remark(), Owes::Report),
+        "failed" => Outcome::Failed(remark(), Owes::Nothing),
+        "unreported-failed" => Outcome::Failed(remark(), Owes::Report),
+        "deferred" => Outcome::Deferred(remark()),
+        "reporting" => Outcome::ReportBegun(value.parse().ok()?),
+        "reported" => Outcome::ReportMade,
+        "warning" => Outcome::WarningBegun(value.parse().ok()?),
+        "warned" => Outcome::WarningMade,
         _ => return None,
     };
-    Some((recipient.parse().ok()?, change))
+    Some((recipient.parse().ok()?, Said::Change(Change::Outcome(outcome))))
+}
+
+fn target(command: &str) -> Option<Recipient> {
+    match Command::parse(command.as_bytes()).ok()? {
+        Command::Rcpt { forward_path, parameters } => Some(Recipient { forward_path, parameters }),
+        _ => None,
+    }
 }
 
 /// Brings recipients to where a record says they stand. Returns how many lines did not count.
-pub(crate) fn replay(file: &dyn DiskFile, recipients: &mut [RecipientState]) -> io::Result<usize> {
+pub(crate) fn replay(file: &dyn DiskFile, recipients: &mut Vec<RecipientState>) -> io::Result<usize> {
     let mut ignored = 0;
+    let mut targets: HashMap<usize, Vec<Recipient>> = HashMap::new();
     for_each_line(file, |line| {
-        let step = parse(line).and_then(|(number, change)| Some((recipients.get_mut(number)?, change)));
-        match step {
-            Some((recipient, change)) => recipient.apply(&change),
-            None if line.is_empty() => {}
-            None => ignored += 1,
-        }
+        let counts = match parse(line) {
+            Some((number, Said::Change(change))) => recipient_state::apply(recipients, number, &change),
+            Some((number, Said::Target(target))) => {
+                targets.entry(number).or_default().push(target);
+                true
+            }
+            Some((number, Said::Expanded(count))) => {
+                let said = targets.remove(&number).unwrap_or_default();
+                match said.len().checked_sub(count) {
+                    Some(before) => {
+                        let targets = said.get(before..).unwrap_or_default().to_vec();
+                        recipient_state::apply(recipients, number, &Change::Outcome(Outcome::Expanded(targets)))
+                    }
+                    None => false,
+                }
+            }
+            None => line.is_empty(),
+        };
+        ignored += usize::from(!counts);
     })?;
     Ok(ignored)
 }

@@ -35,11 +35,21 @@ pub trait Store: Send + Sync {
     /// The content of a claimed message, octet for octet.
     fn content(&self, claim: &Claim) -> Result<Box<dyn io::Read + Send>, StoreError>;
 
-    /// Puts on disk what became of one recipient of a claim.
-    fn record(&self, claim: &Claim, recipient: usize, outcome: &Outcome) -> Result<Settled, StoreError>;
+    /// Puts on disk what became of recipients of a claim.
+    fn record(&self, claim: &Claim, outcomes: &[(usize, Outcome)]) -> Result<Settled, StoreError>;
 
-    /// Ends a claim. When no recipient of the message is left, the message is removed.
-    fn settle(&self, claim: Claim, settlement: Settlement) -> Result<Settled, StoreError>;
+    /// Puts on disk what became of recipients of a claim, and ends it. When no recipient of the message is left, the
+    /// message is removed: then that is all that is put on disk, so it costs less than to record first.
+    fn settle(
+        &self,
+        claim: Claim,
+        outcomes: &[(usize, Outcome)],
+        settlement: Settlement,
+    ) -> Result<Settled, StoreError>;
+
+    /// Lets a message be claimed that was committed as [`Due::Withheld`]. One that can be claimed already, or is gone,
+    /// stays as it is.
+    fn admit(&self, id: &MessageId) -> Result<(), StoreError>;
 
     /// Says that a claim is still being worked on, to engines whose claims run out.
     fn renew(&self, claim: &Claim, now: i64) -> Result<Settled, StoreError>;
@@ -80,6 +90,19 @@ pub enum Due {
     Kept,
     /// From this time on, in Unix seconds.
     At(i64),
+    /// The same, but nobody can claim it before [`Store::admit`]. On disk it is like the other: what withholds it after a
+    /// restart is the recipient on whom it reports, as long as that says that the report has begun.
+    Withheld(i64),
+}
+
+impl Due {
+    /// From when on it can be claimed; `None` for ever.
+    pub fn at(self) -> Option<i64> {
+        match self {
+            Due::Kept => None,
+            Due::At(at) | Due::Withheld(at) => Some(at),
+        }
+    }
 }
 
 /// How a store is.

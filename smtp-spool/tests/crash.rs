@@ -19,8 +19,8 @@ use std::sync::{Arc, LazyLock};
 
 use smtp_spool::disk::{Disk as _, Folder};
 use smtp_spool::{
-    Due, Fault, Lane, MemoryDisk, Options, Outcome, Reader, Settled, Settlement, Spool, Status, Store as _, StoreError,
-    WorkerId,
+    Due, Fault, Lane, MemoryDisk, Options, Outcome, Owes, Reader, Settled, Settlement, Spool, Status, Store as _,
+    StoreError, WorkerId,
 };
 use support::*;
 
@@ -88,14 +88,14 @@ fn scenario(spool: &Spool) -> History {
 /// One recipient is delivered to, then the claim is settled.
 fn deliver(spool: &Spool, recipient: usize, settlement: Settlement, now: i64, history: &mut History) {
     for claim in spool.claim(&worker(), &Lane::unrouted(), 9, now).unwrap_or_default() {
-        let outcome = Outcome::Delivered("250 2.0.0 taken".to_owned());
-        if matches!(spool.record(&claim, recipient, &outcome), Ok(Settled::Ok)) {
+        let outcome = Outcome::Delivered("250 2.0.0 taken".to_owned(), Owes::Nothing);
+        if matches!(spool.record(&claim, &[(recipient, outcome.clone())]), Ok(Settled::Ok)) {
             history.delivered.insert(recipient);
         }
         if recipient == 1 {
             history.removing.insert("queued");
         }
-        let _ = spool.settle(claim, settlement);
+        let _ = spool.settle(claim, &[], settlement);
     }
 }
 
@@ -335,9 +335,9 @@ fn a_record_that_could_not_be_made_is_made_anew() {
         put(&spool, "queued", body("queued"), Due::At(0)).unwrap();
         let claim = spool.claim(&worker(), &Lane::unrouted(), 1, 0).unwrap().remove(0);
         disk.fail_at(disk.operations().len() + step, fault);
-        let outcome = Outcome::Delivered("250 2.0.0 taken".to_owned());
-        let _ = spool.record(&claim, 0, &outcome);
-        assert_eq!(spool.record(&claim, 1, &outcome).unwrap(), Settled::Ok, "{fault:?} at {step}");
+        let outcome = Outcome::Delivered("250 2.0.0 taken".to_owned(), Owes::Nothing);
+        let _ = spool.record(&claim, &[(0, outcome.clone())]);
+        assert_eq!(spool.record(&claim, &[(1, outcome.clone())]).unwrap(), Settled::Ok, "{fault:?} at {step}");
         for survivor in disk.survivors(SURVIVORS) {
             let recipients = Reader::on(Arc::new(survivor)).summary(&id("queued")).unwrap().recipients;
             assert_eq!(recipients[1].status, Status::Delivered, "{fault:?} at {step}");

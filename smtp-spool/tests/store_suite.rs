@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use smtp_spool::disk::Folder;
 use smtp_spool::{
-    Claim, Due, IdSource, Lane, MessageState, OpenError, Options, Outcome, ReadError, Settled, Settlement, Spool,
+    Claim, Due, IdSource, Lane, MessageState, OpenError, Options, Outcome, Owes, ReadError, Settled, Settlement, Spool,
     Status, Store as _, StoreError, WorkerId,
 };
 use support::*;
@@ -27,7 +27,7 @@ fn claim_one(spool: &Spool, lane: &Lane, now: i64) -> Claim {
 }
 
 fn delivered() -> Outcome {
-    Outcome::Delivered("250 2.0.0 taken".to_owned())
+    Outcome::Delivered("250 2.0.0 taken".to_owned(), Owes::Nothing)
 }
 
 #[test]
@@ -175,26 +175,26 @@ fn a_message_is_claimed_routed_delivered_and_removed() {
         assert_eq!(fixture.spool.due_lanes(100).unwrap(), [Lane::unrouted()]);
 
         let claim = claim_one(&fixture.spool, &Lane::unrouted(), 100);
-        assert_eq!((claim.id(), claim.recipients(), claim.envelope()), (&id("m"), &[0, 1][..], &usual_envelope()));
+        assert_eq!((claim.id(), claim.recipients(), claim.envelope()), (&id("m"), vec![0, 1], &usual_envelope()));
         let mut octets = Vec::new();
         fixture.spool.content(&claim).unwrap().read_to_end(&mut octets).unwrap();
         assert_eq!(octets, b"hello\r\n");
         for (number, lane) in lanes.iter().enumerate() {
             let outcome = Outcome::Routed(lane.clone());
-            assert_eq!(fixture.spool.record(&claim, number, &outcome).unwrap(), Settled::Ok);
+            assert_eq!(fixture.spool.record(&claim, &[(number, outcome.clone())]).unwrap(), Settled::Ok);
         }
-        assert_eq!(fixture.spool.settle(claim, Settlement::Done).unwrap(), Settled::Ok);
+        assert_eq!(fixture.spool.settle(claim, &[], Settlement::Done).unwrap(), Settled::Ok);
 
         // Two claims on one message, in two lanes, open at once.
         let first = claim_one(&fixture.spool, &lanes[0], 100);
         let second = claim_one(&fixture.spool, &lanes[1], 100);
-        assert_eq!((first.recipients(), second.recipients()), (&[0][..], &[1][..]));
+        assert_eq!((first.recipients(), second.recipients()), (vec![0], vec![1]));
         assert!(fixture.spool.due_lanes(i64::MAX).unwrap().is_empty());
-        assert_eq!(fixture.spool.record(&first, 0, &delivered()).unwrap(), Settled::Ok);
+        assert_eq!(fixture.spool.record(&first, &[(0, delivered())]).unwrap(), Settled::Ok);
         let deferred = Outcome::Deferred("451 4.3.0 later".to_owned());
-        assert_eq!(fixture.spool.record(&second, 1, &deferred).unwrap(), Settled::Ok);
-        assert_eq!(fixture.spool.settle(second, Settlement::RetryAt(500)).unwrap(), Settled::Ok);
-        assert_eq!(fixture.spool.settle(first, Settlement::Done).unwrap(), Settled::Ok);
+        assert_eq!(fixture.spool.record(&second, &[(1, deferred.clone())]).unwrap(), Settled::Ok);
+        assert_eq!(fixture.spool.settle(second, &[], Settlement::RetryAt(500)).unwrap(), Settled::Ok);
+        assert_eq!(fixture.spool.settle(first, &[], Settlement::Done).unwrap(), Settled::Ok);
 
         let fixture = fixture.reopened();
         let summary = fixture.reader.summary(&id("m")).unwrap();
@@ -207,8 +207,8 @@ fn a_message_is_claimed_routed_delivered_and_removed() {
 
         let last = claim_one(&fixture.spool, &lanes[1], 500);
         assert_eq!(last.recipients(), [1]);
-        assert_eq!(fixture.spool.record(&last, 1, &delivered()).unwrap(), Settled::Ok);
-        assert_eq!(fixture.spool.settle(last, Settlement::Done).unwrap(), Settled::Ok);
+        assert_eq!(fixture.spool.record(&last, &[(1, delivered())]).unwrap(), Settled::Ok);
+        assert_eq!(fixture.spool.settle(last, &[], Settlement::Done).unwrap(), Settled::Ok);
         for folder in Folder::ALL {
             assert!(fixture.disk().list(folder).unwrap().is_empty(), "{} {folder:?}", fixture.name);
         }
@@ -229,13 +229,13 @@ fn a_claim_is_exclusive_and_can_be_lost() {
 
         let good = claim_one(&fixture.spool, &Lane::unrouted(), 0);
         assert_eq!(fixture.spool.renew(&lost, 0).unwrap(), Settled::Lost);
-        assert_eq!(fixture.spool.record(&lost, 0, &delivered()).unwrap(), Settled::Lost);
-        assert_eq!(fixture.spool.settle(lost, Settlement::RetryAt(99)).unwrap(), Settled::Lost);
-        assert_eq!(fixture.spool.record(&good, 7, &delivered()).unwrap(), Settled::Lost);
-        assert_eq!(fixture.spool.record(&good, 0, &delivered()).unwrap(), Settled::Ok);
+        assert_eq!(fixture.spool.record(&lost, &[(0, delivered())]).unwrap(), Settled::Lost);
+        assert_eq!(fixture.spool.settle(lost, &[], Settlement::RetryAt(99)).unwrap(), Settled::Lost);
+        assert_eq!(fixture.spool.record(&good, &[(7, delivered())]).unwrap(), Settled::Lost);
+        assert_eq!(fixture.spool.record(&good, &[(0, delivered())]).unwrap(), Settled::Ok);
         assert!(fixture.spool.remove(&id("m")).unwrap());
-        assert_eq!(fixture.spool.record(&good, 1, &delivered()).unwrap(), Settled::Lost);
-        assert_eq!(fixture.spool.settle(good, Settlement::Done).unwrap(), Settled::Lost);
+        assert_eq!(fixture.spool.record(&good, &[(1, delivered())]).unwrap(), Settled::Lost);
+        assert_eq!(fixture.spool.settle(good, &[], Settlement::Done).unwrap(), Settled::Lost);
     });
 }
 
@@ -245,8 +245,8 @@ fn recipients_without_an_outcome_are_claimed_again() {
     on_every_engine(|fixture| {
         put(&fixture.spool, "m", b"hello\r\n", Due::At(0)).unwrap();
         let careless = claim_one(&fixture.spool, &Lane::unrouted(), 0);
-        let _ = fixture.spool.record(&careless, 0, &delivered()).unwrap();
-        let _ = fixture.spool.settle(careless, Settlement::Done).unwrap();
+        let _ = fixture.spool.record(&careless, &[(0, delivered())]).unwrap();
+        let _ = fixture.spool.settle(careless, &[], Settlement::Done).unwrap();
         let crashed = claim_one(&fixture.spool, &Lane::unrouted(), 0);
         assert_eq!(crashed.recipients(), [1]);
         drop(crashed);
@@ -260,7 +260,7 @@ fn a_held_message_waits() {
     on_every_engine(|fixture| {
         put(&fixture.spool, "m", b"hello\r\n", Due::At(0)).unwrap();
         let claim = claim_one(&fixture.spool, &Lane::unrouted(), 0);
-        let _ = fixture.spool.settle(claim, Settlement::Hold).unwrap();
+        let _ = fixture.spool.settle(claim, &[], Settlement::Hold).unwrap();
         let fixture = fixture.reopened();
         assert!(fixture.spool.claim(&worker(), &Lane::unrouted(), 10, i64::MAX).unwrap().is_empty());
         assert_eq!(fixture.reader.summary(&id("m")).unwrap().state(), MessageState::Held);

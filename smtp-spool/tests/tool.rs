@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use smtp_spool::{Due, Lane, Options, Outcome, Settlement, Spool, Store as _, WorkerId};
+use smtp_spool::{Due, Lane, Options, Outcome, Owes, Settlement, Spool, Store as _, WorkerId};
 use support::*;
 
 struct Place {
@@ -81,8 +81,10 @@ fn list_tells_where_each_recipient_of_a_queued_message_stands() {
     let spool = &place.spool;
     put(spool, "q", b"", Due::At(0)).unwrap();
     let claim = spool.claim(&WorkerId("w".to_owned()), &Lane::unrouted(), 1, 0).unwrap().remove(0);
-    let _ = spool.record(&claim, 0, &Outcome::Delivered("250 \"ok\" \u{202e}\u{1b}[2J".to_owned())).unwrap();
-    let _ = spool.settle(claim, Settlement::RetryAt(60)).unwrap();
+    let _ = spool
+        .record(&claim, &[(0, Outcome::Delivered("250 \"ok\" \u{202e}\u{1b}[2J".to_owned(), Owes::Nothing))])
+        .unwrap();
+    let _ = spool.settle(claim, &[], Settlement::RetryAt(60)).unwrap();
     let (_, text, _) = place.run(&["list"]);
     let lines: Vec<_> = text.lines().skip(3).collect();
     assert_eq!(lines[1], "    <bob@example.net>  delivered  unrouted  250 \"ok\" \\u{202e}?[2J");

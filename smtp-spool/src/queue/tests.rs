@@ -1,7 +1,7 @@
 //! The queue against a list of what should be due, and the order in which it gives out claims.
 
 use super::*;
-use crate::claim::Outcome;
+use crate::claim::{Outcome, Owes};
 
 fn queue(messages: &[(&str, &[i64])]) -> Queue {
     let mut queue = Queue::default();
@@ -18,7 +18,10 @@ fn worker(name: &str) -> WorkerId {
 
 fn take(queue: &mut Queue, max: usize, now: i64) -> Vec<(String, Vec<usize>)> {
     let taken = queue.take(&worker("w"), &Lane::unrouted(), max, now);
-    taken.into_iter().map(|taken| (taken.id.to_string(), taken.recipients)).collect()
+    taken
+        .into_iter()
+        .map(|taken| (taken.id.to_string(), taken.recipients.into_iter().map(|(number, _)| number).collect()))
+        .collect()
 }
 
 #[test]
@@ -70,14 +73,14 @@ fn releasing_a_worker_ends_its_claims_and_no_others() {
 fn what_is_finished_or_held_is_not_due() {
     let mut queue = queue(&[("a", &[0, 0, 0])]);
     let id: MessageId = "a".parse().unwrap();
-    queue.apply(&id, 0, &Change::Outcome(Outcome::Delivered("250 ok".to_owned())));
-    queue.apply(&id, 1, &Change::Outcome(Outcome::Failed("550 no".to_owned())));
+    queue.apply(&id, 0, &Change::Outcome(Outcome::Delivered("250 ok".to_owned(), Owes::Nothing)));
+    queue.apply(&id, 1, &Change::Outcome(Outcome::Failed("550 no".to_owned(), Owes::Nothing)));
     queue.apply(&id, 2, &Change::Held);
     assert_eq!(queue.next_due(), None);
     assert!(!queue.is_finished(&id));
     queue.apply(&id, 2, &Change::RetryAt(5));
     assert_eq!(queue.next_due(), Some(5));
-    queue.apply(&id, 2, &Change::Outcome(Outcome::Failed("550 no".to_owned())));
+    queue.apply(&id, 2, &Change::Outcome(Outcome::Failed("550 no".to_owned(), Owes::Nothing)));
     assert!(queue.is_finished(&id));
     queue.apply(&id, 2, &Change::RetryAt(6));
     assert!(queue.is_finished(&id), "what is finished stays finished");

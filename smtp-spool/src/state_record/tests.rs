@@ -3,14 +3,21 @@
 use super::*;
 use crate::disk::{Access, Disk as _, Folder};
 use crate::memory_disk::MemoryDisk;
+use crate::recipient_state::{Report, Status};
 
 fn changes() -> Vec<Change> {
     let lane = Lane::new("example.net").unwrap();
     vec![
         Change::Outcome(Outcome::Routed(lane)),
-        Change::Outcome(Outcome::Delivered("250 2.0.0 queued as 4711".to_owned())),
-        Change::Outcome(Outcome::Failed(String::new())),
+        Change::Outcome(Outcome::Delivered("250 2.0.0 queued as 4711".to_owned(), Owes::Nothing)),
+        Change::Outcome(Outcome::Failed(String::new(), Owes::Nothing)),
+        Change::Outcome(Outcome::Delivered("250".to_owned(), Owes::Report)),
+        Change::Outcome(Outcome::Failed("550 no".to_owned(), Owes::Report)),
         Change::Outcome(Outcome::Deferred("451 später".to_owned())),
+        Change::Outcome(Outcome::ReportBegun("r-1".parse().unwrap())),
+        Change::Outcome(Outcome::ReportMade),
+        Change::Outcome(Outcome::WarningBegun("w-1".parse().unwrap())),
+        Change::Outcome(Outcome::WarningMade),
         Change::RetryAt(-1),
         Change::RetryAt(i64::MAX),
         Change::Held,
@@ -30,7 +37,7 @@ fn replay_octets(octets: &[u8], recipients: usize) -> (Vec<RecipientState>, usiz
 fn what_was_printed_is_parsed() {
     for change in changes() {
         let line = print(3, &change);
-        assert_eq!(parse(line.strip_suffix('\n').unwrap().as_bytes()), Some((3, change)), "{line:?}");
+        assert_eq!(parse(line.strip_suffix('\n').unwrap().as_bytes()), Some((3, Said::Change(change))), "{line:?}");
     }
 }
 
@@ -40,7 +47,7 @@ fn a_remark_is_one_line_of_bounded_length() {
     let line = print(0, &Change::Outcome(Outcome::Deferred(remark)));
     assert!(line.len() < REMARK_OCTETS + 40);
     assert_eq!(line.chars().filter(|character| character.is_control()).count(), 1, "only the newline");
-    let Some((0, Change::Outcome(Outcome::Deferred(read)))) = parse(line.trim_end().as_bytes()) else {
+    let Some((0, Said::Change(Change::Outcome(Outcome::Deferred(read))))) = parse(line.trim_end().as_bytes()) else {
         panic!("{line}")
     };
     assert!(read.starts_with("451-one  451 two??[31m\u{fc}"), "{read}");
@@ -63,7 +70,10 @@ fn every_flipped_bit_of_a_line_is_noticed() {
 
 #[test]
 fn a_torn_tail_takes_away_the_last_step_at_most() {
-    let lines = [print(0, &Change::RetryAt(7)), print(0, &Change::Outcome(Outcome::Delivered("250 ok".to_owned())))];
+    let lines = [
+        print(0, &Change::RetryAt(7)),
+        print(0, &Change::Outcome(Outcome::Delivered("250 ok".to_owned(), Owes::Nothing))),
+    ];
     let whole = lines.concat();
     for length in 0..=whole.len() {
         let (states, _) = replay_octets(&whole.as_bytes()[..length], 1);
@@ -88,4 +98,52 @@ fn garbage_is_counted_and_changes_nothing() {
     let (states, ignored) = replay_octets(&[&garbage, good.as_bytes()].concat(), 2);
     assert!(ignored > 3);
     assert_eq!((states[0].status, states[1].status), (Status::Due(0), Status::Held));
+}
+
+fn target(path: &str) -> Recipient {
+    Recipient::from(path.parse::<smtp_proto::address::ForwardPath>().unwrap())
+}
+
+/// The targets of an alias count together or not at all, wherever the record is cut.
+#[test]
+fn an_expansion_counts_when_it_is_complete() {
+    let targets = vec![target("<carol@example.org>"), target("<dave@example.com>")];
+    let whole = print(1, &Change::Outcome(Outcome::Expanded(targets.clone())));
+    assert_eq!(whole.lines().count(), 3);
+    for length in 0..=whole.len() {
+        let (states, _) = replay_octets(&whole.as_bytes()[..length], 2);
+        let is_complete = length + 1 >= whole.len();
+        assert_eq!(states.len(), if is_complete { 4 } else { 2 }, "{length}");
+        assert_eq!(states[1].status == Status::Expanded, is_complete, "{length}");
+    }
+    // What was cut off and written again is there once.
+    let torn = &whole[..whole.len() - 20];
+    let (states, ignored) = replay_octets(format!("{torn}\n{whole}").as_bytes(), 2);
+    let added: Vec<_> = states[2..].iter().map(|state| state.target_of.clone()).collect();
+    assert_eq!((ignored, added), (1, targets.into_iter().map(|target| Some((target, 1))).collect()));
+}
+
+/// A report that was begun is open until it is made, whatever else is said.
+#[test]
+fn reports_step_by_step() {
+    let id: crate::id::MessageId = "r-1".parse().unwrap();
+    let steps = [
+        (Change::Outcome(Outcome::WarningBegun("w-1".parse().unwrap())), Report::None, false),
+        (Change::Outcome(Outcome::WarningMade), Report::None, false),
+        (Change::Outcome(Outcome::Failed("550 no".to_owned(), Owes::Report)), Report::Owed, false),
+        (Change::RetryAt(9), Report::Owed, false),
+        (Change::Outcome(Outcome::ReportBegun(id.clone())), Report::Begun(id.clone()), false),
+        (Change::Outcome(Outcome::Delivered("250 yes".to_owned(), Owes::Nothing)), Report::Begun(id), false),
+        (Change::Outcome(Outcome::ReportMade), Report::Made, true),
+        (Change::Outcome(Outcome::ReportBegun("r-2".parse().unwrap())), Report::Made, true),
+    ];
+    let mut record = String::new();
+    for (change, report, is_finished) in steps {
+        record += &print(0, &change);
+        let (states, ignored) = replay_octets(record.as_bytes(), 1);
+        assert_eq!((ignored, &states[0].report, states[0].is_finished()), (0, &report, is_finished), "{change:?}");
+    }
+    let (states, _) = replay_octets(record.as_bytes(), 1);
+    assert_eq!((states[0].status, states[0].remark.as_str()), (Status::Failed, "550 no"));
+    assert_eq!(states[0].place(), None);
 }

@@ -57,7 +57,7 @@ impl Check {
 fn fate(reader: &Reader, id: &MessageId) -> String {
     match reader.summary(id).map(|summary| summary.due) {
         Ok(Due::Kept) => format!("it stays where it is until it is removed (smtp-spool remove {id})"),
-        Ok(Due::At(_)) => "it is moved to corrupt when it is to be delivered".to_owned(),
+        Ok(Due::At(_) | Due::Withheld(_)) => "it is moved to corrupt when it is to be delivered".to_owned(),
         Err(ReadError::Corrupt(_)) => "the next start of the server moves it to corrupt".to_owned(),
         Err(ReadError::Missing | ReadError::Failed(_)) => "left alone".to_owned(),
     }

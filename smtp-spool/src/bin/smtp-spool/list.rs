@@ -143,6 +143,7 @@ fn status(status: Status) -> &'static str {
     match status {
         Status::Due(_) => "due",
         Status::Held => "held",
+        Status::Expanded => "expanded",
         Status::Delivered => "delivered",
         Status::Failed => "failed",
     }
@@ -151,7 +152,7 @@ fn status(status: Status) -> &'static str {
 fn due(status: Status) -> Option<i64> {
     match status {
         Status::Due(at) => Some(at),
-        Status::Held | Status::Delivered | Status::Failed => None,
+        _ => None,
     }
 }
 
