@@ -42,6 +42,8 @@ pub mod replay;
 pub mod journal;
 pub mod batch;
 pub mod queue_id;
+pub mod quoted;
+pub mod queue;
 pub mod logging;
 pub mod command_line;
 
@@ -49,4 +51,5 @@ pub use batch::{Batch, Message, Plan, Retries};
 pub use connection::{Connection, Options};
 pub use content::Content;
 pub use smtp_proto as proto;
+pub use smtp_spool as spool;
 pub use source::Source;

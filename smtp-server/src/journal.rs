@@ -11,7 +11,7 @@ use smtp_proto::server::Question;
 use smtp_proto::transaction::Transaction;
 use smtp_spool::MessageId;
 
-use crate::quoted::Quoted;
+use smtp_client::quoted::Quoted;
 
 /// The log of one conversation.
 pub(crate) struct Journal {

@@ -71,7 +71,6 @@ pub mod policy;
 pub mod recipients;
 mod incoming;
 mod replies;
-mod quoted;
 mod journal;
 pub mod server;
 

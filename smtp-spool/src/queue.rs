@@ -102,6 +102,19 @@ impl Queue {
         due.map(|(lane, _)| lane.clone()).collect()
     }
 
+    /// Makes whatever is due later than this due at this time.
+    pub(crate) fn bring_forward(&mut self, latest: i64) {
+        let later = self.due.values().flat_map(|waiting| waiting.iter().rev().take_while(|(at, _)| *at > latest));
+        let ids: BTreeSet<MessageId> = later.map(|(_, id)| id.clone()).collect();
+        for id in ids {
+            self.unindex(&id);
+            if let Some(message) = self.messages.get_mut(&id) {
+                message.recipients.iter_mut().for_each(|state| state.bring_forward(latest));
+            }
+            self.index(&id);
+        }
+    }
+
     /// When the next recipient is due that is in no claim.
     pub(crate) fn next_due(&self) -> Option<i64> {
         self.due.values().filter_map(|waiting| waiting.first()).map(|(at, _)| *at).min()

@@ -128,6 +128,14 @@ impl RecipientState {
         })
     }
 
+    /// Is due no later than this.
+    pub(crate) fn bring_forward(&mut self, latest: i64) {
+        if let Status::Due(at) = &mut self.status {
+            *at = latest.min(*at);
+        }
+        self.report_due = self.report_due.min(latest);
+    }
+
     fn finish(&mut self, status: Status, remark: &str, owes: Owes) {
         self.status = status;
         remark.clone_into(&mut self.remark);

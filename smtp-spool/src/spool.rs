@@ -161,6 +161,14 @@ impl Store for Spool {
         self.engine.wait(seen, timeout)
     }
 
+    fn wake(&self) {
+        self.engine.note_change();
+    }
+
+    fn bring_forward(&self, latest: i64) {
+        lock(&self.engine.queue).bring_forward(latest);
+    }
+
     fn health(&self) -> Result<Health, StoreError> {
         durable::probe(&*self.engine.disk, &self.engine.temporary_name())
             .map_err(|error| StoreError::from_io("writing a probe", error))?;

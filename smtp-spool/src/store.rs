@@ -61,6 +61,13 @@ pub trait Store: Send + Sync {
     /// `seen` is the number from last time, so that a change between a claim and the wait is not slept through.
     fn wait(&self, seen: u64, timeout: Duration) -> u64;
 
+    /// Ends every [`Store::wait`] that is under way, as a change would.
+    fn wake(&self);
+
+    /// Nothing is due later than this, in Unix seconds: what a clock put off that has been set back since must not stand
+    /// still until its time comes again. In memory only; the record says what was meant.
+    fn bring_forward(&self, latest: i64);
+
     /// Proves that the medium can be written, and tells how full the store is.
     fn health(&self) -> Result<Health, StoreError>;
 }

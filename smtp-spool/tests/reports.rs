@@ -180,6 +180,18 @@ fn an_alias_becomes_its_targets() {
     });
 }
 
+/// A clock was ten days ahead when a try was put off, and has been set right since.
+#[test]
+fn what_is_due_in_the_far_future_is_brought_forward() {
+    on_every_engine(|fixture| {
+        put(&fixture.spool, "m", b"hello\r\n", Due::At(864_000)).unwrap();
+        put(&fixture.spool, "n", b"hello\r\n", Due::At(10)).unwrap();
+        fixture.spool.bring_forward(3_600);
+        assert_eq!(fixture.spool.health().unwrap().next_due, Some(10));
+        assert_eq!(claims(&fixture.spool, &Lane::unrouted(), 3_600).len(), 2);
+    });
+}
+
 #[test]
 fn hold_release_and_retry_now() {
     on_every_engine(|fixture| {

@@ -2,12 +2,12 @@
 //!
 //! `RCPT TO:<"a status=kept"@example.org>` is logged as `to="<""a status=kept""@example.org>"`, so that no address can look
 //! like a key of the line. A backslash is no help against that here: an address may hold backslashes of its own, which all
-//! lines show as they are ([`smtp_client::logging`]), and nobody could tell ours from those.
+//! lines show as they are ([`crate::logging`]), and nobody could tell ours from those.
 
 use std::fmt;
 
 /// A value in quotes.
-pub(crate) struct Quoted<T>(pub(crate) T);
+pub struct Quoted<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for Quoted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,297 @@
+//! What becomes of messages that were taken over: the queue runner, which routes them, hands them on, comes back to those
+//! that were put off, and tells the sender what cannot be delivered.
+//!
+//! ```text
+//!   due message -> Router: where to? -> lane -> Transport: a way there -> Carrier: one verdict per recipient
+//!        ^                                                                         |
+//!        |   retry at (`schedule`)                                     delivered <-+-> failed -> report to the sender,
+//!        +---------------------------------------------------------- deferred               a message of its own
+//! ```
+//!
+//! The runner knows neither DNS nor mailboxes nor sockets. What it does know: a message is removed only when each of its
+//! recipients has an end; an end of which the sender is to hear is told in one report, which is made once (see
+//! [`smtp_spool::recipient_state`]); nobody waits for what is dead (`lanes`); and it asks the clock once for each step, so
+//! that a test may live through five days in a moment.
+
+mod lanes;
+pub mod schedule;
+pub mod verdict;
+mod step;
+mod notice;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use smtp_proto::address::Domain;
+use smtp_spool::{Claim, IdSource, Lane, Recipient, Store, WorkerId};
+
+use lanes::Lanes;
+pub use schedule::Schedule;
+pub use verdict::{Said, Verdict};
+
+/// Where a recipient's mail goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Into this lane.
+    To(Lane),
+    /// To others, who stand for it: it is an alias.
+    Instead(Vec<Recipient>),
+    /// Nowhere, ever or now.
+    Nowhere(Verdict),
+}
+
+/// Knows where mail goes. Asked once for each recipient; the answer is kept with the message.
+pub trait Router: Send + Sync {
+    /// Where mail for this recipient goes.
+    fn route(&self, recipient: &Recipient) -> Route;
+}
+
+/// Knows what lanes mean, and finds the way.
+pub trait Transport: Send + Sync {
+    /// Finds a way to where a lane leads. An error is the verdict on everybody who is due in it.
+    fn open(&self, lane: &Lane) -> Result<Box<dyn Carrier + '_>, Verdict>;
+
+    /// Whether a lane ends on this host, so that nobody has to be called and nothing has to be waited for.
+    fn is_local(&self, lane: &Lane) -> bool;
+}
+
+/// A way to the end of a lane, for one message after the other.
+pub trait Carrier {
+    /// Hands over a message. One verdict for each recipient of the parcel, in their order.
+    fn carry(&mut self, parcel: &Parcel<'_>) -> Vec<Verdict>;
+
+    /// Whether the next message may go the same way.
+    fn is_open(&self) -> bool;
+
+    /// No other message follows.
+    fn close(self: Box<Self>) {}
+}
+
+/// A message on its way to some of its recipients.
+pub struct Parcel<'a> {
+    claim: &'a Claim,
+    store: &'a dyn Store,
+    /// The recipients, each with its number in the message.
+    pub recipients: Vec<(usize, &'a Recipient)>,
+}
+
+impl Parcel<'_> {
+    /// The claim, which knows the message's id and envelope.
+    pub fn claim(&self) -> &Claim {
+        self.claim
+    }
+
+    /// The content from its beginning, in lines that end in CRLF, our Received field on top.
+    pub fn content(&self) -> io::Result<Box<dyn io::Read + Send>> {
+        self.store.content(self.claim).map_err(io::Error::other)
+    }
+}
+
+/// How a runner works.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of this host, in reports.
+    pub hostname: Domain,
+    /// Threads that deliver. 32.
+    pub threads: usize,
+    /// Threads that may be at work in one lane: connections to one destination. 4.
+    pub threads_per_lane: usize,
+    /// Messages that may go one way before it is closed. 100.
+    pub messages_per_carrier: usize,
+    /// When to come back, warn and give up.
+    pub schedule: Schedule,
+}
+
+impl Settings {
+    /// The defaults for a host of this name.
+    pub fn new(hostname: Domain) -> Self {
+        let schedule = Schedule::default();
+        Settings { hostname, threads: 32, threads_per_lane: 4, messages_per_carrier: 100, schedule }
+    }
+}
+
+/// The time in Unix seconds. Tests bring their own.
+pub type Clock = dyn Fn() -> i64 + Send + Sync;
+
+/// Runs a queue, one step at a time.
+pub struct Queue {
+    store: Arc<dyn Store>,
+    router: Arc<dyn Router>,
+    transport: Arc<dyn Transport>,
+    settings: Settings,
+    ids: IdSource,
+    clock: Box<Clock>,
+    lanes: Mutex<Lanes>,
+    /// The number of the last change of the store that somebody has seen; held by who waits for the next one.
+    seen: Mutex<u64>,
+}
+
+/// Threads that run a queue. They are stopped, and waited for, when this is dropped.
+pub struct Runner {
+    queue: Arc<Queue>,
+    is_stopping: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// The longest sleep: how long a clock that was set forward may stay unnoticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// How long a thread rests when the store cannot be read.
+const REST: Duration = Duration::from_secs(5);
+
+impl Queue {
+    /// A queue with the clock of the system.
+    pub fn new(
+        store: Arc<dyn Store>,
+        router: Arc<dyn Router>,
+        transport: Arc<dyn Transport>,
+        settings: Settings,
+    ) -> io::Result<Self> {
+        let clock = Box::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        });
+        Queue::with_clock(store, router, transport, settings, clock)
+    }
+
+    /// The same with another clock.
+    pub fn with_clock(
+        store: Arc<dyn Store>,
+        router: Arc<dyn Router>,
+        transport: Arc<dyn Transport>,
+        settings: Settings,
+        clock: Box<Clock>,
+    ) -> io::Result<Self> {
+        let lanes = Mutex::new(Lanes::new(settings.threads, settings.threads_per_lane));
+        Ok(Queue {
+            store,
+            router,
+            transport,
+            ids: IdSource::new(0)?,
+            clock,
+            lanes,
+            seen: Mutex::new(u64::MAX),
+            settings,
+        })
+    }
+
+    /// Does what is due in one lane. `false` if nothing is, or all of it is being done.
+    pub fn step(&self, worker: &WorkerId) -> io::Result<bool> {
+        match self.pick()? {
+            Some(lane) => self.work_in(&lane, worker).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Takes a place in a lane in which something is due.
+    fn pick(&self) -> io::Result<Option<Lane>> {
+        let now = self.now();
+        self.store.bring_forward(self.settings.schedule.horizon(now));
+        let due = self.store.due_lanes(now).map_err(io::Error::other)?;
+        Ok(self.lanes().enter(&due))
+    }
+
+    fn work_in(&self, lane: &Lane, worker: &WorkerId) -> io::Result<()> {
+        let worked = catch_unwind(AssertUnwindSafe(|| self.work(worker, lane)));
+        self.lanes().leave(lane, matches!(worked, Ok(Ok(step::Way::Dead))));
+        // Its place is free, and somebody may have waited for it.
+        self.store.wake();
+        let failure = match worked {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => io::Error::other(error),
+            // It has been told on standard error.
+            Err(_) => io::Error::other(format!("a delivery in lane {lane} broke off")),
+        };
+        // What is left of the claims is due again.
+        self.store.release(worker).map_err(io::Error::other)?;
+        Err(failure)
+    }
+
+    fn now(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// Steps until nothing is due. For one thread, such as a test or a tool.
+    pub fn run_until_idle(&self) -> io::Result<()> {
+        let worker = WorkerId("queue".to_owned());
+        while self.step(&worker)? {}
+        Ok(())
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something is due, or is to end.
+    fn watch(&self, is_stopping: &AtomicBool) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // While we waited for our turn things may have changed.
+        match self.pick() {
+            _ if is_stopping.load(Ordering::SeqCst) => {}
+            Ok(Some(lane)) => self.lanes().put_back(&lane),
+            Ok(None) | Err(_) => *seen = self.store.wait(*seen, self.sleep()),
+        }
+    }
+
+    /// How long there will be nothing to do, if nothing happens.
+    fn sleep(&self) -> Duration {
+        let next = self.store.health().ok().and_then(|health| health.next_due);
+        let left = next.map(|at| at.saturating_sub(self.now())).and_then(|left| u64::try_from(left).ok());
+        // What is due and not done is in the hands of others.
+        left.map_or(LONGEST_SLEEP, |left| Duration::from_secs(left.max(1)).min(LONGEST_SLEEP))
+    }
+}
+
+impl Runner {
+    /// Starts the threads.
+    pub fn start(queue: Queue) -> io::Result<Self> {
+        let mut runner = Runner { queue: Arc::new(queue), is_stopping: Arc::default(), threads: Vec::new() };
+        for number in 0..runner.queue.settings.threads {
+            let (queue, is_stopping) = (runner.queue.clone(), runner.is_stopping.clone());
+            let thread = std::thread::Builder::new().name(format!("delivery-{number}"));
+            let worker = WorkerId(format!("delivery-{number}"));
+            runner.threads.push(thread.spawn(move || run(&queue, &is_stopping, &worker))?);
+        }
+        Ok(runner)
+    }
+
+    /// Asks the threads to end what they are at, and waits for them.
+    pub fn stop(&mut self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        self.queue.store.wake();
+        for thread in self.threads.drain(..) {
+            // A thread that broke off has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// One thread at a time waits for the store, the others wait for their turn to do so: a change wakes one of them, and if
+/// there is more to do than it takes, the next one finds that before it waits.
+fn run(queue: &Queue, is_stopping: &AtomicBool, worker: &WorkerId) {
+    while !is_stopping.load(Ordering::SeqCst) {
+        let worked = match queue.pick() {
+            Ok(Some(lane)) => queue.work_in(&lane, worker),
+            Ok(None) => {
+                queue.watch(is_stopping);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = worked {
+            log::error!("the queue cannot go on: {error}; next look in {REST:?}");
+            let seen = queue.store.wait(u64::MAX, Duration::ZERO);
+            queue.store.wait(seen, REST);
+        }
+    }
+}

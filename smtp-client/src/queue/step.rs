@@ -1,0 +1,235 @@
+//! One step of the queue: what is due in one lane is routed, carried or reported, and each recipient's state brought to
+//! disk.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
+
+use smtp_proto::address::ReversePath;
+use smtp_proto::parameter::Notify;
+use smtp_proto::report::{Case, wants_report};
+use smtp_spool::{Claim, Lane, MessageId, Outcome, Owes, RecipientState, Settlement, StoreError, WorkerId};
+
+use super::{Carrier, Parcel, Queue, Route, Said, Verdict};
+use crate::quoted::Quoted;
+
+/// Claims that are taken at once: one at a time would be several times dearer.
+const CLAIMS: usize = 20;
+
+/// What a lane turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It leads somewhere.
+    Alive,
+    /// Nobody is at its end, for now.
+    Dead,
+}
+
+impl Queue {
+    /// Does what is due in a lane, as far as it does not take too long.
+    pub(super) fn work(&self, worker: &WorkerId, lane: &Lane) -> Result<Way, StoreError> {
+        let claims = self.store.claim(worker, lane, CLAIMS, self.now())?;
+        if *lane == Lane::unrouted() {
+            claims.into_iter().try_for_each(|claim| self.route(claim))?;
+            return Ok(Way::Alive);
+        }
+        if *lane == Lane::reports() {
+            claims.into_iter().try_for_each(|claim| self.report(claim))?;
+            return Ok(Way::Alive);
+        }
+        self.carry_all(worker, lane, claims)
+    }
+
+    /// Asks for each recipient where its mail goes. What ends on this host is delivered at once: a note of where it was to
+    /// go would cost as much as the delivery.
+    fn route(&self, claim: Claim) -> Result<(), StoreError> {
+        let numbers = claim.recipients();
+        let routes: Vec<Route> = numbers.iter().map(|number| self.route_of(&claim, *number)).collect();
+        if let Some(lane) = common_lane(&routes).filter(|lane| self.transport.is_local(lane)) {
+            return match self.transport.open(lane) {
+                Ok(mut carrier) => {
+                    let result = self.carry(&mut *carrier, claim);
+                    carrier.close();
+                    result
+                }
+                Err(verdict) => self.settle_alike(claim, &verdict),
+            };
+        }
+        let mut ends = Vec::new();
+        let mut outcomes = Vec::new();
+        for (number, route) in numbers.into_iter().zip(routes) {
+            match route {
+                Route::To(lane) => outcomes.push((number, Outcome::Routed(lane))),
+                Route::Instead(targets) => outcomes.push((number, Outcome::Expanded(targets))),
+                Route::Nowhere(verdict) => ends.push((number, verdict)),
+            }
+        }
+        self.settle(claim, outcomes, ends, Instant::now())
+    }
+
+    fn route_of(&self, claim: &Claim, number: usize) -> Route {
+        match claim.recipient(number) {
+            Some(recipient) => self.router.route(recipient),
+            None => Route::Nowhere(Verdict::Deferred(Said::here("451 4.3.0 the recipient is not known any more"))),
+        }
+    }
+
+    /// Carries one message after the other the same way, as long as there are any and the way is open.
+    fn carry_all(&self, worker: &WorkerId, lane: &Lane, mut claims: Vec<Claim>) -> Result<Way, StoreError> {
+        if claims.is_empty() {
+            return Ok(Way::Alive);
+        }
+        let mut carrier = match self.transport.open(lane) {
+            Ok(carrier) => carrier,
+            Err(verdict) => {
+                // It is the same for all who are due here, however many they are: one call to a dead host is enough.
+                while !claims.is_empty() {
+                    claims.into_iter().try_for_each(|claim| self.settle_alike(claim, &verdict))?;
+                    claims = self.store.claim(worker, lane, CLAIMS, self.now())?;
+                }
+                return Ok(if matches!(verdict, Verdict::Deferred(_)) { Way::Dead } else { Way::Alive });
+            }
+        };
+        let mut carried = 0;
+        while !claims.is_empty() {
+            for claim in claims {
+                if carrier.is_open() && carried < self.settings.messages_per_carrier {
+                    carried += 1;
+                    self.carry(&mut *carrier, claim)?;
+                } else {
+                    // It goes another way, at once.
+                    let _ = self.store.settle(claim, &[], Settlement::Done)?;
+                }
+            }
+            if !carrier.is_open() || carried >= self.settings.messages_per_carrier {
+                break;
+            }
+            claims = self.store.claim(worker, lane, CLAIMS, self.now())?;
+        }
+        // Behind a way that broke off at its first message there may be nobody for the next one either.
+        let is_dead = !carrier.is_open() && carried <= 1;
+        carrier.close();
+        Ok(if is_dead { Way::Dead } else { Way::Alive })
+    }
+
+    fn carry(&self, carrier: &mut dyn Carrier, claim: Claim) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let numbers = claim.recipients();
+        let recipients = numbers.iter().filter_map(|number| Some((*number, claim.recipient(*number)?))).collect();
+        let verdicts = carrier.carry(&Parcel { claim: &claim, store: &*self.store, recipients });
+        let ends = numbers.into_iter().zip(verdicts).collect();
+        self.settle(claim, Vec::new(), ends, began)
+    }
+
+    fn settle_alike(&self, claim: Claim, verdict: &Verdict) -> Result<(), StoreError> {
+        let ends = claim.recipients().into_iter().map(|number| (number, verdict.clone())).collect();
+        self.settle(claim, Vec::new(), ends, Instant::now())
+    }
+
+    /// Brings to disk what became of the recipients of a claim. The one place that decides who is tried again, who is given
+    /// up, and of whom the sender hears.
+    fn settle(
+        &self,
+        claim: Claim,
+        mut outcomes: Vec<(usize, Outcome)>,
+        ends: Vec<(usize, Verdict)>,
+        began: Instant,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let (mut attempts, mut late) = (0, Vec::new());
+        let mut settlement = Settlement::Done;
+        for (number, verdict) in ends {
+            let Some((_, state)) = claim.states().iter().find(|(claimed, _)| *claimed == number) else { continue };
+            let end = self.end(&claim, state, verdict, now);
+            self.log(&claim, number, &end, began);
+            let notify = claim.recipient(number).and_then(|recipient| recipient.parameters.notify);
+            let owes = |case| owes(notify, &claim.envelope().reverse_path, case);
+            match end {
+                Verdict::Delivered(said) => {
+                    outcomes.push((number, Outcome::Delivered(said.to_string(), owes(Case::Success))));
+                }
+                // There is nobody to tell, and it may be a report that somebody waits for: it is kept for a look at it.
+                Verdict::Failed(said) if claim.envelope().reverse_path == ReversePath::Null => {
+                    log::error!("id={} status=held: it has no sender who could be told", claim.id());
+                    outcomes.push((number, Outcome::Deferred(said.to_string())));
+                    settlement = Settlement::Hold;
+                }
+                Verdict::Failed(said) => {
+                    outcomes.push((number, Outcome::Failed(said.to_string(), owes(Case::Failure))));
+                }
+                Verdict::Deferred(said) => {
+                    attempts = attempts.max(state.attempts.saturating_add(1));
+                    if self.is_late(&claim, state, now) && owes(Case::Delay) == Owes::Report {
+                        late.push((number, said.clone()));
+                    }
+                    outcomes.push((number, Outcome::Deferred(said.to_string())));
+                }
+            }
+        }
+        if attempts > 0 && settlement == Settlement::Done {
+            let mut salt = DefaultHasher::new();
+            claim.id().hash(&mut salt);
+            settlement = Settlement::RetryAt(self.settings.schedule.next_try(attempts, now, salt.finish()));
+        }
+        let warning = if late.is_empty() { None } else { self.warn(&claim, &late, now, &mut outcomes) };
+        let _ = self.store.settle(claim, &outcomes, settlement)?;
+        // Only now: see `smtp_spool::recipient_state`.
+        warning.map_or(Ok(()), |id| self.store.admit(&id))
+    }
+
+    /// What a verdict means in the end: whoever was put off too often is given up.
+    fn end(&self, claim: &Claim, state: &RecipientState, verdict: Verdict, now: i64) -> Verdict {
+        let received_at = claim.envelope().received_at_unix_seconds;
+        match verdict {
+            Verdict::Deferred(Said { relay, text })
+                if self.settings.schedule.is_over(received_at, state.attempts.saturating_add(1), now) =>
+            {
+                let days = now.saturating_sub(received_at) / (24 * 3_600);
+                Verdict::Failed(Said { relay, text: format!("550 5.4.7 given up after {days} days; last: {text}") })
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn is_late(&self, claim: &Claim, state: &RecipientState, now: i64) -> bool {
+        let received_at = claim.envelope().received_at_unix_seconds;
+        state.warning != smtp_spool::Report::Made
+            && self.settings.schedule.is_late(received_at, state.attempts.saturating_add(1), now)
+    }
+
+    /// One line for one recipient's end of this try.
+    fn log(&self, claim: &Claim, number: usize, verdict: &Verdict, began: Instant) {
+        let to = claim.recipient(number).map(|recipient| recipient.forward_path.to_string()).unwrap_or_default();
+        let said = verdict.said();
+        let relay = said.relay.as_deref().unwrap_or("local");
+        let status = match verdict {
+            Verdict::Delivered(_) => "delivered",
+            Verdict::Failed(_) => "failed",
+            Verdict::Deferred(_) => "deferred",
+        };
+        let (id, delay) = (claim.id(), began.elapsed().as_secs_f64());
+        log::info!(
+            "id={id} to={} relay={relay} delay={delay:.4} status={status} reply={}",
+            Quoted(to),
+            Quoted(&said.text)
+        );
+    }
+
+    /// A new id for a message of our own.
+    pub(super) fn new_id(&self, now: i64) -> MessageId {
+        self.ids.next(u64::try_from(now).unwrap_or(0).saturating_mul(1_000_000))
+    }
+}
+
+fn owes(notify: Option<Notify>, reverse_path: &ReversePath, case: Case) -> Owes {
+    if wants_report(notify, reverse_path, case) { Owes::Report } else { Owes::Nothing }
+}
+
+/// The lane to which all routes lead.
+fn common_lane(routes: &[Route]) -> Option<&Lane> {
+    let mut lanes = routes.iter().map(|route| match route {
+        Route::To(lane) => Some(lane),
+        Route::Instead(_) | Route::Nowhere(_) => None,
+    });
+    let first = lanes.next()??;
+    lanes.all(|lane| lane == Some(first)).then_some(first)
+}
