@@ -93,6 +93,21 @@ impl Content {
         Content::examine(octets.get(..header_end).unwrap_or_default(), Body::Memory(body))
     }
 
+    /// A message that somebody else has written and that is only passed on: nothing is taken out of it, and nothing in it
+    /// says who it is for (RFC 5321, 6.4 and 7.2: its header is none of our business).
+    pub fn passed_on(input: impl Read) -> Result<Self, ContentError> {
+        let mut octets = Vec::new();
+        let mut input = input.take(MEMORY_OCTETS as u64);
+        input.read_to_end(&mut octets)?;
+        if octets.len() < MEMORY_OCTETS {
+            return Content::examine(b"", Body::Memory(octets));
+        }
+        let mut file = nameless_file().map_err(without_room)?;
+        file.write_all(&octets).map_err(without_room)?;
+        let copied = io::copy(&mut input.into_inner(), &mut file).map_err(without_room)?;
+        Content::examine(b"", Body::File { file, start: 0, end: octets.len() as u64 + copied })
+    }
+
     /// A message in a file. A pipe or device is read to its end first.
     pub fn from_file(path: &Path) -> Result<Self, ContentError> {
         let file = File::open(path)?;
@@ -295,6 +310,16 @@ mod tests {
                 assert_eq!(content.octets(), contents[0].octets());
                 assert_eq!(content.is_eight_bit(), !message.is_ascii());
             }
+        }
+    }
+
+    /// What is passed on keeps its Bcc field, and whatever else a sender should have taken out.
+    #[test]
+    fn what_is_passed_on_stays_as_it_is() {
+        for length in [0, 3, MEMORY_OCTETS] {
+            let message = [b"Subject: x\r\nBcc: hidden@x\r\n\r\n".to_vec(), b"x\r\n".repeat(length)].concat();
+            let content = Content::passed_on(message.as_slice()).unwrap();
+            assert!(sent(&content) == message && content.octets() == message.len() as u64);
         }
     }
 

@@ -18,6 +18,7 @@ pub mod schedule;
 pub mod verdict;
 mod step;
 mod notice;
+pub mod relay;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

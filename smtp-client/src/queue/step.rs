@@ -147,6 +147,9 @@ impl Queue {
                 Verdict::Delivered(said) => {
                     outcomes.push((number, Outcome::Delivered(said.to_string(), owes(Case::Success))));
                 }
+                Verdict::PassedOn(said) => {
+                    outcomes.push((number, Outcome::Delivered(said.to_string(), Owes::Nothing)));
+                }
                 // There is nobody to tell, and it may be a report that somebody waits for: it is kept for a look at it.
                 Verdict::Failed(said) if claim.envelope().reverse_path == ReversePath::Null => {
                     log::error!("id={} status=held: it has no sender who could be told", claim.id());
@@ -202,7 +205,7 @@ impl Queue {
         let said = verdict.said();
         let relay = said.relay.as_deref().unwrap_or("local");
         let status = match verdict {
-            Verdict::Delivered(_) => "delivered",
+            Verdict::Delivered(_) | Verdict::PassedOn(_) => "delivered",
             Verdict::Failed(_) => "failed",
             Verdict::Deferred(_) => "deferred",
         };

@@ -7,8 +7,10 @@ use smtp_proto::client::{Cause, Failure, RecipientOutcome};
 /// What became of one recipient in one try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Somebody else has taken the message over for it, or it lies in its mailbox.
+    /// It lies in its mailbox, or a host has taken it over that will tell nobody what becomes of it.
     Delivered(Said),
+    /// A host has taken it over that knows DSN: from here on, to report success is its duty (RFC 3461, 5.2.2).
+    PassedOn(Said),
     /// It will never be delivered.
     Failed(Said),
     /// Not this time.
@@ -59,13 +61,15 @@ impl Verdict {
     /// What was said.
     pub fn said(&self) -> &Said {
         match self {
-            Verdict::Delivered(said) | Verdict::Failed(said) | Verdict::Deferred(said) => said,
+            Verdict::Delivered(said) | Verdict::PassedOn(said) => said,
+            Verdict::Failed(said) | Verdict::Deferred(said) => said,
         }
     }
 
-    /// The verdict of a next host on one recipient.
-    pub fn of(outcome: &RecipientOutcome, relay: &str) -> Self {
+    /// The verdict of a next host on one recipient. `knows_dsn`: it was told what reports are wanted.
+    pub fn of(outcome: &RecipientOutcome, relay: &str, knows_dsn: bool) -> Self {
         match &outcome.result {
+            Ok(reply) if knows_dsn => Verdict::PassedOn(Said::by(relay, reply.to_string())),
             Ok(reply) => Verdict::Delivered(Said::by(relay, reply.to_string())),
             Err(failure) => Verdict::of_failure(failure, relay),
         }
