@@ -14,7 +14,7 @@
 //!
 //! Read the modules in the order in which they stand below, and you follow a message: the addresses and commands it needs,
 //! the replies it gets, its content on the way through DATA or BDAT, the trace it collects, and the two machines that hold the
-//! conversation, [`server`] and [`client`].
+//! conversation, [`server`] and [`client`]. What the sender hears if it does not arrive is [`report`].
 //!
 //! Not here yet, and so announced by nobody: STARTTLS, AUTH, DSN. Their commands and parameters are read and printed
 //! already; the server's side answers 502 and 555, but for the parameters of DSN, which it keeps with the message.
@@ -89,6 +89,7 @@ pub mod extension;
 pub mod content;
 pub mod date;
 pub mod trace;
+pub mod report;
 
 pub mod printable;
 pub mod json;

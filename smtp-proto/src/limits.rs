@@ -59,3 +59,20 @@ pub const ENVID_OCTETS: usize = 100;
 
 /// Characters of an ORCPT value (RFC 3461, 4.2).
 pub const ORCPT_OCTETS: usize = 500;
+
+/// Octets of a message that a failure report gives back whole although nobody asked for it. RFC 3461, 6.2 leaves the limit
+/// to us; this is what every host takes (RFC 5321, 4.5.3.1.7).
+pub const RETURNED_OCTETS: u64 = 64 * 1_024;
+
+/// The same if the sender asked for it with RET=FULL.
+pub const RETURNED_OCTETS_IF_ASKED: u64 = 1 << 20;
+
+/// Octets of a header section that a report gives back. Honest ones seldom have a quarter of it.
+pub const RETURNED_HEADER_OCTETS: usize = 64 * 1_024;
+
+/// Octets of what a server said that a report repeats: the longest honest replies, a few lines with a link to a page. A
+/// report names up to [`RECIPIENTS`], each with its own.
+pub const DIAGNOSTIC_OCTETS: usize = 1_000;
+
+/// Octets of the name of another host in a report: a domain name and an address in brackets.
+pub const REMOTE_MTA_OCTETS: usize = 320;

@@ -139,6 +139,15 @@ impl OriginalRecipient {
         Xtext::from_encoded(&self.encoded).map_or_else(|| self.encoded.clone(), |xtext| xtext.decode())
     }
 
+    /// The address as a mailbox, if it is one of the Internet: `rfc822`, or `utf-8` in any of its forms (RFC 6533, 3).
+    pub fn mailbox(&self) -> Option<Mailbox> {
+        match self.address_type.to_ascii_lowercase().as_str() {
+            "rfc822" => self.address().parse().ok(),
+            "utf-8" => extract(&self.address())?.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// The form for a server that does not know SMTPUTF8: `\x{E9}` for a non-ASCII character (RFC 6533, 3). `None` if it
     /// is too long then.
     pub(crate) fn to_ascii(&self) -> Option<Self> {
@@ -160,7 +169,7 @@ impl OriginalRecipient {
 }
 
 /// RFC 6533, 3: `EmbeddedUnicodeChar` for every character that may not stand as it is.
-fn embed(text: &str, may_stand: impl Fn(char) -> bool) -> String {
+pub(crate) fn embed(text: &str, may_stand: impl Fn(char) -> bool) -> String {
     let mut embedded = String::with_capacity(text.len());
     for character in text.chars() {
         if may_stand(character) {
@@ -170,6 +179,20 @@ fn embed(text: &str, may_stand: impl Fn(char) -> bool) -> String {
         }
     }
     embedded
+}
+
+/// Undoes [`embed`]. `None` if something that begins like an `EmbeddedUnicodeChar` is none.
+fn extract(embedded: &str) -> Option<String> {
+    let mut pieces = embedded.split("\\x{");
+    let mut text = pieces.next()?.to_owned();
+    for piece in pieces {
+        let (digits, rest) = piece.split_once('}')?;
+        let is_number = (2..=6).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let character = u32::from_str_radix(digits, 16).ok().filter(|_| is_number).and_then(char::from_u32)?;
+        text.push(character);
+        text.push_str(rest);
+    }
+    Some(text)
 }
 
 impl Notify {
