@@ -113,7 +113,7 @@ fn failed() {
     );
 }
 
-/// Rows X086, X094: when it will be given up; the header section only, though the sender asked for all.
+/// Rows X086, X093, X094: when it will be given up; the header section only, though the sender asked for all.
 #[test]
 fn delayed() {
     let commands = ["MAIL FROM:<alice@example.net> RET=FULL", "RCPT TO:<bob@example.com>"];
