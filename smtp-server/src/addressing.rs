@@ -32,6 +32,8 @@ pub const SEPARATOR: char = '+';
 /// Domains, mailboxes and aliases of a host.
 #[derive(Clone, Debug)]
 pub struct LocalAddressing {
+    /// Where the bare postmaster is: the first domain.
+    home: DomainName,
     domains: Vec<DomainName>,
     recipients: Option<Recipients>,
     aliases: Aliases,
@@ -89,8 +91,9 @@ pub enum Refusal {
 impl LocalAddressing {
     /// Every local part at these domains. The bare postmaster is the one at the first.
     pub fn new(domains: impl IntoIterator<Item = DomainName>) -> Self {
-        let domains = domains.into_iter().collect();
-        LocalAddressing { domains, recipients: None, aliases: Aliases::default(), is_relaying: false }
+        let domains: Vec<DomainName> = domains.into_iter().collect();
+        let home = domains.first().cloned().unwrap_or_else(DomainName::localhost);
+        LocalAddressing { home, domains, recipients: None, aliases: Aliases::default(), is_relaying: false }
     }
 
     /// Only these mailboxes.
@@ -170,7 +173,7 @@ impl LocalAddressing {
     /// The parts of an address that is for this host to understand.
     fn at_served_domain(&self, path: &ForwardPath) -> Option<(LocalPart, &DomainName)> {
         match path {
-            ForwardPath::Postmaster => Some((LocalPart::postmaster(), self.domains.first()?)),
+            ForwardPath::Postmaster => Some((LocalPart::postmaster(), &self.home)),
             ForwardPath::Mailbox(mailbox) => {
                 let name = mailbox.domain().name()?;
                 let domain = self.domains.iter().find(|served| served.is(name.as_str()))?;

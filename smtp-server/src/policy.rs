@@ -169,4 +169,39 @@ mod tests {
             assert_eq!(code(&policy, path), 550, "{path}");
         }
     }
+
+    /// Rows N073, N294: networks are named, and that is all there is to it: not loopback, not a name, not an alias file.
+    #[test]
+    fn relays_for_named_networks_only() {
+        let addressing = || {
+            let aliases = Aliases::parse("away: u@other.example\n").unwrap();
+            LocalAddressing::new(["us.example".parse().unwrap()]).with_aliases(aliases)
+        };
+        let networks = || vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+        let policy = LocalPolicy::from(Arc::new(addressing().with_relaying())).with_relay_from(networks());
+        assert!(policy.is_relaying_for_some());
+        for (peer, relayed) in [
+            ("192.0.2.7", 250),
+            ("::ffff:192.0.2.7", 250),
+            ("2001:db8::7", 250),
+            ("192.0.3.7", 550),
+            ("127.0.0.1", 550),
+            ("::1", 550),
+        ] {
+            assert_eq!(code_from(&policy, peer, "<u@other.example>"), relayed, "{peer}");
+            assert_eq!(code_from(&policy, peer, "<u@[203.0.113.1]>"), relayed, "{peer}");
+            // An alias is a promise of this host, whoever writes to it; a route through a name of ours is a trick.
+            assert_eq!(code_from(&policy, peer, "<away@us.example>"), 250, "{peer}");
+            assert_eq!(code_from(&policy, peer, "<u%other.example@us.example>"), 550, "{peer}");
+        }
+
+        // Either alone relays nothing.
+        let without_relay = LocalPolicy::from(Arc::new(addressing())).with_relay_from(networks());
+        let without_networks = LocalPolicy::from(Arc::new(addressing().with_relaying()));
+        for policy in [without_relay.clone(), without_networks] {
+            assert!(!policy.is_relaying_for_some());
+            assert_eq!(code_from(&policy, "192.0.2.7", "<u@other.example>"), 550);
+        }
+        assert_eq!(code_from(&without_relay, "192.0.2.7", "<away@us.example>"), 550);
+    }
 }
