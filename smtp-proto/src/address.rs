@@ -200,6 +200,23 @@ impl LocalPart {
         &self.0
     }
 
+    /// The reserved name (RFC 5321, 4.5.1).
+    pub fn postmaster() -> Self {
+        LocalPart("postmaster".to_owned())
+    }
+
+    /// The same in lower case, as far as it is ASCII: the one name under which a host that does not tell `Bob` from `bob`
+    /// looks for a mailbox. Only the host of the domain may do so (RFC 5321, 2.4).
+    pub fn folded(&self) -> Self {
+        LocalPart(self.0.to_ascii_lowercase())
+    }
+
+    /// What stands before a separator: `bob` of `bob+lists`. `None` if there is no separator, or nothing before it.
+    pub fn before(&self, separator: char) -> Option<Self> {
+        let (name, _) = self.0.split_once(separator)?;
+        (!name.is_empty()).then(|| LocalPart(name.to_owned()))
+    }
+
     fn is_dot_string(&self) -> bool {
         self.0.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use smtp_server::spool::OpenError;
 
 pub(crate) use smtp_client::command_line::USAGE;
-/// EX_NOUSER: no such user or group.
+/// EX_NOUSER: no such user or group; for `explain`, no such mailbox.
 pub(crate) const NO_USER: u8 = 67;
 /// EX_UNAVAILABLE: the address is taken.
 pub(crate) const UNAVAILABLE: u8 = 69;
@@ -16,7 +16,7 @@ pub(crate) const SYSTEM: u8 = 71;
 pub(crate) const SPOOL: u8 = 73;
 /// EX_TEMPFAIL: another server owns the spool.
 pub(crate) const OWNED: u8 = 75;
-/// EX_NOPERM: not allowed.
+/// EX_NOPERM: not allowed; for `explain`, relaying.
 pub(crate) const PERMISSION: u8 = 77;
 /// EX_CONFIG: a setting is wrong.
 pub(crate) const CONFIG: u8 = 78;

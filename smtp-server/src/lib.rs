@@ -69,6 +69,8 @@ mod host;
 mod connection;
 pub mod policy;
 pub mod recipients;
+pub mod aliases;
+pub mod addressing;
 mod incoming;
 mod replies;
 mod journal;

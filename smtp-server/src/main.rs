@@ -3,6 +3,7 @@
 mod options;
 mod config_file;
 mod setup;
+mod explain;
 mod sockets;
 mod privileges;
 mod exit;
@@ -17,18 +18,23 @@ use smtp_server::spool::Spool;
 use smtp_server::{Server, Stopper};
 
 use exit::Failure;
+use options::{CommandLine, Options};
 use setup::Setup;
 
 const PROGRAM: &str = "smtp-server";
 
 fn main() -> ExitCode {
-    let options = match options::read() {
-        Ok(options) => options,
+    let command_line = match options::read() {
+        Ok(command_line) => command_line,
         Err(code) => return code,
     };
     smtp_client::logging::start(log::LevelFilter::Info);
-    match run(options) {
-        Ok(()) => ExitCode::SUCCESS,
+    let result = match command_line {
+        CommandLine::Serve(options) => run(*options).map(|()| ExitCode::SUCCESS),
+        CommandLine::Explain(explain) => explain::run(&explain).map(ExitCode::from),
+    };
+    match result {
+        Ok(code) => code,
         Err(failure) => {
             command_line::complain(PROGRAM, &failure.text);
             ExitCode::from(failure.code)
@@ -36,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: options::Options) -> Result<(), Failure> {
+fn run(options: Options) -> Result<(), Failure> {
     let is_check = options.check;
     let setup = Setup::new(&config_file::complete(options)?)?;
     setup.check_places()?;

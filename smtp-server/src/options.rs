@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use argh::FromArgs;
+use argh::{EarlyExit, FromArgs};
 use smtp_client::command_line;
 use smtp_server::network::Network;
-use smtp_server::proto::address::{AddressError, DomainName};
+use smtp_server::proto::address::{AddressError, DomainName, ForwardPath};
 
 use crate::PROGRAM;
 
@@ -18,7 +18,7 @@ use crate::PROGRAM;
 #[argh(
     help_triggers("-h", "--help", "help"),
     example = "smtp-server --listen 0.0.0.0:25 --hostname mx.example.org --domain example.org --spool /var/spool/smtp --user smtp",
-    note = "Prints `listening on ADDR:PORT` for each listener when it is ready. SIGTERM: open transactions may finish; a second one ends them. RUST_LOG chooses what is logged. `smtp-server --version` prints the version.",
+    note = "Prints `listening on ADDR:PORT` for each listener when it is ready. SIGTERM: open transactions may finish; a second one ends them. RUST_LOG chooses what is logged. `smtp-server explain ADDRESS` says what becomes of mail for an address. `smtp-server --version` prints the version.",
     error_code(0, "stopped in order"),
     error_code(64, "the command line is wrong"),
     error_code(67, "no such user or group"),
@@ -83,6 +83,67 @@ pub(crate) struct Options {
     pub(crate) check: bool,
 }
 
+/// Says what the server would answer to RCPT for an address, and where its mail would go. The settings are those of the
+/// server; nothing is sent and nothing is changed.
+#[derive(FromArgs, Clone, Debug)]
+#[argh(
+    help_triggers("-h", "--help", "help"),
+    example = "smtp-server explain --config /etc/smtp-server.conf sales@example.org",
+    error_code(0, "mail for the address would be taken"),
+    error_code(64, "the command line is wrong, or the address is none"),
+    error_code(67, "there is no such mailbox"),
+    error_code(77, "the server does not relay there"),
+    error_code(78, "a setting is wrong")
+)]
+pub(crate) struct Explain {
+    /// the address, with or without angle brackets
+    #[argh(positional, from_str_fn(forward_path))]
+    pub(crate) address: ForwardPath,
+    /// the server's own name
+    #[argh(option, arg_name = "name", from_str_fn(domain_name))]
+    hostname: Option<DomainName>,
+    /// a domain whose mail is taken (may be given several times)
+    #[argh(option, arg_name = "name", from_str_fn(domain_name))]
+    domain: Vec<DomainName>,
+    /// the mailboxes there are
+    #[argh(option, arg_name = "file")]
+    recipients: Option<PathBuf>,
+    /// the server's configuration file
+    #[argh(option, arg_name = "file")]
+    config: Option<PathBuf>,
+}
+
+impl Explain {
+    /// The options of a server that was told the same.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            hostname: self.hostname.clone(),
+            domain: self.domain.clone(),
+            recipients: self.recipients.clone(),
+            config: self.config.clone(),
+            ..Options::default()
+        }
+    }
+}
+
+/// What the command line asks for. The server itself has no word of its own: it is what the program is for.
+#[derive(Clone, Debug)]
+pub(crate) enum CommandLine {
+    Serve(Box<Options>),
+    Explain(Explain),
+}
+
+impl FromArgs for CommandLine {
+    fn from_args(program: &[&str], words: &[&str]) -> Result<Self, EarlyExit> {
+        match words.split_first() {
+            Some((&"explain", words)) => {
+                Explain::from_args(&[program, &["explain"]].concat(), words).map(CommandLine::Explain)
+            }
+            _ => Options::from_args(program, words).map(|options| CommandLine::Serve(Box::new(options))),
+        }
+    }
+}
+
 /// What becomes of an accepted message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deliver {
@@ -91,7 +152,7 @@ pub(crate) enum Deliver {
 }
 
 /// Reads the command line; see [`command_line::read`].
-pub(crate) fn read() -> Result<Options, ExitCode> {
+pub(crate) fn read() -> Result<CommandLine, ExitCode> {
     command_line::read(PROGRAM, env!("CARGO_PKG_VERSION"), |word| word)
 }
 
@@ -103,6 +164,10 @@ fn domain_name(text: &str) -> Result<DomainName, String> {
     let name: DomainName = text.parse().map_err(|error: AddressError| error.to_string())?;
     // What stands in the greeting and in EHLO replies is ASCII (RFC 6531, 3.7.1).
     if text.is_ascii() { Ok(name) } else { Err("write it as xn--...".to_owned()) }
+}
+
+fn forward_path(text: &str) -> Result<ForwardPath, String> {
+    text.parse().map_err(|error: AddressError| error.to_string())
 }
 
 fn network(text: &str) -> Result<Network, String> {

@@ -4,14 +4,16 @@
 //! anything about is accepted, except recipients, for which every policy must answer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use smtp_proto::address::{DomainName, ForwardPath};
+use smtp_proto::address::DomainName;
 use smtp_proto::command::HelloName;
 use smtp_proto::server::Decision;
 use smtp_proto::transaction::{Recipient, Transaction};
 
+use crate::addressing::{LocalAddressing, Refusal};
+use crate::network::Network;
 use crate::recipients::Recipients;
-use crate::replies;
 
 /// Answers the questions of all sessions; called from many threads at once.
 pub trait Policy: Send + Sync {
@@ -39,59 +41,79 @@ pub trait Policy: Send + Sync {
     }
 }
 
-/// Takes mail for the mailboxes of some domains, and for nobody else: never an open relay, loopback included.
+/// Takes mail for the mailboxes and aliases of this host, and for nobody else: never an open relay, loopback included.
 #[derive(Clone, Debug)]
 pub struct LocalPolicy {
-    domains: Vec<DomainName>,
-    recipients: Option<Recipients>,
+    addressing: Arc<LocalAddressing>,
+    relay_from: Vec<Network>,
 }
 
 impl LocalPolicy {
     /// Every local part at these domains.
     pub fn new(domains: impl IntoIterator<Item = DomainName>) -> Self {
-        LocalPolicy { domains: domains.into_iter().collect(), recipients: None }
+        LocalPolicy::from(Arc::new(LocalAddressing::new(domains)))
     }
 
     /// Only these local parts or addresses.
     pub fn with_recipients(self, recipients: Recipients) -> Self {
-        LocalPolicy { recipients: Some(recipients), ..self }
+        let addressing = Arc::unwrap_or_clone(self.addressing).with_recipients(recipients);
+        LocalPolicy { addressing: Arc::new(addressing), ..self }
     }
 
-    fn is_served(&self, domain: &DomainName) -> bool {
-        self.domains.iter().any(|served| served.is(domain.as_str()))
+    /// Peers in these networks may send anywhere, if this host relays at all ([`LocalAddressing::with_relaying`]). The
+    /// address of the connection is all that counts: no name, no sender, and loopback only if it is among them.
+    pub fn with_relay_from(self, networks: Vec<Network>) -> Self {
+        LocalPolicy { relay_from: networks, ..self }
+    }
+
+    /// What addresses mean here.
+    pub fn addressing(&self) -> &Arc<LocalAddressing> {
+        &self.addressing
+    }
+
+    /// Whether any peer may send to other domains.
+    pub fn is_relaying_for_some(&self) -> bool {
+        self.addressing.is_relaying() && !self.relay_from.is_empty()
+    }
+
+    /// Whether this peer may send to other domains.
+    pub fn may_relay(&self, peer: SocketAddr) -> bool {
+        self.addressing.is_relaying() && self.relay_from.iter().any(|network| network.contains(peer.ip()))
+    }
+}
+
+impl From<Arc<LocalAddressing>> for LocalPolicy {
+    /// For a host that asks the same addressing when it delivers.
+    fn from(addressing: Arc<LocalAddressing>) -> Self {
+        LocalPolicy { addressing, relay_from: Vec::new() }
     }
 }
 
 impl Policy for LocalPolicy {
-    fn rcpt(&self, _peer: SocketAddr, _transaction: &Transaction, recipient: &Recipient) -> Decision {
-        // RFC 5321, 4.5.1: postmaster, bare and at every served domain, in any case.
-        let ForwardPath::Mailbox(mailbox) = &recipient.forward_path else { return Decision::Accept };
-        let Some(domain) = mailbox.domain().name().filter(|domain| self.is_served(domain)) else {
-            return Decision::Refuse(replies::relaying_refused());
-        };
-        let local_part = mailbox.local_part().as_str();
-        if local_part.eq_ignore_ascii_case("postmaster") {
-            return Decision::Accept;
-        }
-        let is_listed = self.recipients.as_ref().map(|recipients| recipients.contains(local_part, domain));
-        match is_listed {
-            Some(true) => Decision::Accept,
-            // `a%b@us`, `b!a@us`, `"a@b"@us`: ways to make a host pass mail on to b, unless somebody is really called so.
-            _ if local_part.contains(['@', '%', '!']) => Decision::Refuse(replies::odd_local_part()),
-            Some(false) => Decision::Refuse(replies::unknown_recipient()),
-            None => Decision::Accept,
+    fn rcpt(&self, peer: SocketAddr, _transaction: &Transaction, recipient: &Recipient) -> Decision {
+        match self.addressing.accepts(&recipient.forward_path) {
+            Ok(()) => Decision::Accept,
+            Err(Refusal::Elsewhere) if self.may_relay(peer) => Decision::Accept,
+            Err(refusal) => Decision::Refuse(refusal.reply()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use smtp_proto::address::ForwardPath;
+
     use super::*;
+    use crate::aliases::Aliases;
 
     fn code(policy: &LocalPolicy, path: &str) -> u16 {
+        code_from(policy, "127.0.0.1", path)
+    }
+
+    fn code_from(policy: &LocalPolicy, peer: &str, path: &str) -> u16 {
         let recipient = Recipient::from(path.parse::<ForwardPath>().unwrap());
         let transaction = Transaction::new("<a@x>".parse().unwrap());
-        match policy.rcpt("127.0.0.1:1".parse().unwrap(), &transaction, &recipient) {
+        match policy.rcpt(SocketAddr::new(peer.parse().unwrap(), 1), &transaction, &recipient) {
             Decision::Refuse(reply) => reply.code().number(),
             Decision::Accept | Decision::AcceptAs(_) => 250,
         }
@@ -146,5 +168,40 @@ mod tests {
         for path in ["<bob@localhost>", "<carol@us.example>", "<other%name@us.example>"] {
             assert_eq!(code(&policy, path), 550, "{path}");
         }
+    }
+
+    /// Rows N073, N294: networks are named, and that is all there is to it: not loopback, not a name, not an alias file.
+    #[test]
+    fn relays_for_named_networks_only() {
+        let addressing = || {
+            let aliases = Aliases::parse("away: u@other.example\n").unwrap();
+            LocalAddressing::new(["us.example".parse().unwrap()]).with_aliases(aliases)
+        };
+        let networks = || vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+        let policy = LocalPolicy::from(Arc::new(addressing().with_relaying())).with_relay_from(networks());
+        assert!(policy.is_relaying_for_some());
+        for (peer, relayed) in [
+            ("192.0.2.7", 250),
+            ("::ffff:192.0.2.7", 250),
+            ("2001:db8::7", 250),
+            ("192.0.3.7", 550),
+            ("127.0.0.1", 550),
+            ("::1", 550),
+        ] {
+            assert_eq!(code_from(&policy, peer, "<u@other.example>"), relayed, "{peer}");
+            assert_eq!(code_from(&policy, peer, "<u@[203.0.113.1]>"), relayed, "{peer}");
+            // An alias is a promise of this host, whoever writes to it; a route through a name of ours is a trick.
+            assert_eq!(code_from(&policy, peer, "<away@us.example>"), 250, "{peer}");
+            assert_eq!(code_from(&policy, peer, "<u%other.example@us.example>"), 550, "{peer}");
+        }
+
+        // Either alone relays nothing.
+        let without_relay = LocalPolicy::from(Arc::new(addressing())).with_relay_from(networks());
+        let without_networks = LocalPolicy::from(Arc::new(addressing().with_relaying()));
+        for policy in [without_relay.clone(), without_networks] {
+            assert!(!policy.is_relaying_for_some());
+            assert_eq!(code_from(&policy, "192.0.2.7", "<u@other.example>"), 550);
+        }
+        assert_eq!(code_from(&without_relay, "192.0.2.7", "<away@us.example>"), 550);
     }
 }

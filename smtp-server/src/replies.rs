@@ -28,6 +28,15 @@ pub(crate) fn unknown_recipient() -> Reply {
     Reply::literal::<550>(1, 1, "There is no such mailbox here")
 }
 
+pub(crate) fn alias_not_relayed() -> Reply {
+    Reply::literal::<550>(7, 1, "The address stands for one at another domain, and this server sends nothing there")
+}
+
+/// RFC 3463, 3.3: X.2.4, a list that was not expanded.
+pub(crate) fn alias_not_expanded() -> Reply {
+    Reply::literal::<451>(2, 4, "The address stands for others and cannot be expanded; try again later")
+}
+
 /// Anything that is our fault is temporary.
 pub(crate) fn store_error(error: &StoreError) -> Reply {
     if error.is_full() {

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::unistd::Uid;
 use smtp_server::Config;
+use smtp_server::addressing::LocalAddressing;
 use smtp_server::config::MOST_THREADS;
 use smtp_server::policy::LocalPolicy;
 use smtp_server::proto::address::DomainName;
@@ -45,19 +47,8 @@ impl Setup {
             Some(user) => Some(Account::find(user, options.group.as_deref())?),
             None => None,
         };
-        let hostname = options.hostname.clone().unwrap_or_else(own_name);
-        let domains = match options.domain.as_slice() {
-            [] => vec![hostname.clone(), localhost()],
-            given => given.to_vec(),
-        };
-        let recipients = match &options.recipients {
-            Some(path) => Some(read_recipients(path, &settings.recipients_name(), &domains)?),
-            None => None,
-        };
-        let mut policy = LocalPolicy::new(domains);
-        if let Some(recipients) = recipients {
-            policy = policy.with_recipients(recipients);
-        }
+        let hostname = hostname(options);
+        let policy = policy(settings, &hostname)?;
         Ok(Setup {
             listen: options.listen.clone(),
             spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
@@ -74,6 +65,31 @@ impl Setup {
         let user = self.account.as_ref().map_or_else(Uid::effective, |account| account.user);
         Spool::check(&self.spool, user.as_raw()).map_err(|error| exit::open(&error))
     }
+}
+
+/// Whom mail is taken for, and from whom.
+pub(crate) fn policy(settings: &Settings, hostname: &DomainName) -> Result<LocalPolicy, Failure> {
+    Ok(LocalPolicy::from(Arc::new(addressing(settings, hostname)?)))
+}
+
+/// What addresses mean here: the domains, and the files that are named.
+fn addressing(settings: &Settings, hostname: &DomainName) -> Result<LocalAddressing, Failure> {
+    let options = &settings.options;
+    let domains = match options.domain.as_slice() {
+        [] => vec![hostname.clone(), localhost()],
+        given => given.to_vec(),
+    };
+    let mut addressing = LocalAddressing::new(domains);
+    if let Some(path) = &options.recipients {
+        let recipients = read_recipients(path, &settings.recipients_name(), addressing.domains())?;
+        addressing = addressing.with_recipients(recipients);
+    }
+    Ok(addressing)
+}
+
+/// The name under which the server speaks.
+pub(crate) fn hostname(options: &Options) -> DomainName {
+    options.hostname.clone().unwrap_or_else(own_name)
 }
 
 /// An address can be bound once. Port 0 is another port each time.

@@ -279,6 +279,23 @@ fn case_counts_before_the_at_sign_only() {
     assert_eq!("[192.0.2.1]".parse::<DomainName>(), Err(AddressError::Domain));
 }
 
+/// Row N020: what the host of a mailbox may do, and nobody else.
+#[test]
+fn a_local_part_at_home() {
+    for (value, folded, before) in [
+        ("Bob", "bob", None),
+        ("Bob+Lists+x", "bob+lists+x", Some("Bob")),
+        ("+lists", "+lists", None),
+        ("bob+", "bob+", Some("bob")),
+        ("John Smith+\u{c9}", "john smith+\u{c9}", Some("John Smith")),
+    ] {
+        let local_part = LocalPart::new(value).unwrap();
+        assert_eq!(local_part.folded().as_str(), folded);
+        assert_eq!(local_part.before('+').as_ref().map(LocalPart::as_str), before, "{value}");
+    }
+    assert_eq!(LocalPart::postmaster().as_str(), "postmaster");
+}
+
 proptest! {
     #[test]
     fn what_is_printed_is_read_again(mailbox in strategies::mailbox(), sender in strategies::reverse_path(), recipient in strategies::forward_path()) {
