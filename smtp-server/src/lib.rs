@@ -55,6 +55,8 @@
 //!                 `-> 421, when there is no thread or too many from one address
 //! ```
 //!
+//! Where messages end at this host, [`maildir`] writes them into mailboxes.
+//!
 //! The rules of the protocol are not here; they are in [`smtp_proto::server`].
 
 #![forbid(unsafe_code)]
@@ -74,6 +76,7 @@ mod replies;
 mod quoted;
 mod journal;
 pub mod server;
+pub mod maildir;
 
 pub use config::Config;
 pub use server::{Server, Stopper};
