@@ -55,6 +55,8 @@
 //!                 `-> 421, when there is no thread or too many from one address
 //! ```
 //!
+//! Where messages end at this host, [`maildir`] writes them into mailboxes.
+//!
 //! The rules of the protocol are not here; they are in [`smtp_proto::server`].
 
 #![forbid(unsafe_code)]
@@ -75,6 +77,7 @@ mod incoming;
 mod replies;
 mod journal;
 pub mod server;
+pub mod maildir;
 
 pub use config::Config;
 pub use server::{Server, Stopper};

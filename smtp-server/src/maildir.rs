@@ -1,0 +1,143 @@
+//! Final delivery into Maildirs: one directory per mailbox, one file per message, no locks.
+//!
+//! ```text
+//! DIR/bob/                or DIR/example.org/bob/ where several domains are served ([`Layout`])
+//!     tmp/                a message that is being written; its reader looks away
+//!     new/                whole messages that no reader has seen
+//!     cur/                messages that a reader has taken over, with its marks behind `:2,` in their names
+//! ```
+//!
+//! **The promise.** When [`Maildir::deliver`] says `Ok`, the message is on disk, whole, under a name in `new/`, and a
+//! power cut does not take it away. The steps, each of which the next one needs:
+//!
+//! | step | call | a crash behind it leaves |
+//! | --- | --- | --- |
+//! | 1 | directories made and synced where they are missing, `tmp` last | a mailbox that is finished by the next delivery |
+//! | 2 | `openat(O_CREAT\|O_EXCL\|O_NOFOLLOW)` in `tmp/`, mode 0600; write | a file in `tmp/`, which is removed 36 hours later |
+//! | 3 | sync of the file | the same |
+//! | 4 | `linkat` to `new/`, which never replaces | perhaps the message; both names |
+//! | 5 | sync of `new/`. **This call delivers** | the message; the name in `tmp/`, which is removed 36 hours later |
+//! | 6 | `unlinkat` in `tmp/` | the message |
+//!
+//! **Delivered twice is there once.** A message is delivered at least once: after a crash the queue delivers again what
+//! may have arrived. So its name is not made up on arrival but from its id and its recipient ([`UniqueName`]), and a
+//! message whose name stands in `new/`, or in `cur/` with any marks behind it, is not written again. Three windows
+//! remain in which a second copy appears, all of them only in the moment after a crash: the reader has moved the
+//! message to another folder, or removed it, or changes its marks at the very moment in which `cur/` is read.
+//!
+//! **What the file holds.** `Return-Path:` (RFC 5321, 4.4), `Delivered-To:` with the whole address, then the message
+//! with LF for CRLF, as Unix readers want it, and otherwise as it came: a last line without an end stays without. A
+//! Return-Path field that came with the message is taken out, since ours would otherwise be one of two.
+//!
+//! **Nothing leaves DIR.** An address becomes names through one encoder, whose results hold neither slash nor leading
+//! dot, and directories are opened one by one from that above, never through a link. DIR itself may be reached through
+//! links: it is the operator's word. Everything belongs to the user as whom the server runs.
+
+mod error;
+mod name;
+mod directory;
+mod folders;
+mod header_filter;
+mod letter;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use smtp_proto::address::{Mailbox, ReversePath};
+
+use directory::Directory;
+pub use error::MaildirError;
+use folders::Folders;
+pub use name::UniqueName;
+use name::directory_name;
+
+/// Which directory is whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `DIR/<local part>`: one domain is served, or all of them mean the same mailboxes.
+    LocalPart,
+    /// `DIR/<domain>/<local part>`.
+    DomainAndLocalPart,
+}
+
+/// Mailboxes below one directory.
+#[derive(Debug)]
+pub struct Maildir {
+    root: Directory,
+    layout: Layout,
+    separator: Option<char>,
+}
+
+/// A message that has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// Its name in `new/`.
+    pub file_name: String,
+    /// It was there already, from an earlier try whose end nobody heard of.
+    pub was_there: bool,
+}
+
+impl Maildir {
+    /// Opens the directory of the mailboxes; makes it (mode 0700, in an existing one) if there is none.
+    pub fn open(root: &Path, layout: Layout) -> Result<Self, MaildirError> {
+        Ok(Maildir { root: folders::open_root(root)?, layout, separator: Some('+') })
+    }
+
+    /// What separates the name of a mailbox from a detail behind it (RFC 5233): `bob+lists` is delivered to `bob`. `+`
+    /// unless something else is said here; `None`: no address has a detail.
+    pub fn with_separator(self, separator: Option<char>) -> Self {
+        Maildir { separator, ..self }
+    }
+
+    /// Where the messages of an address go, whether it is there or not. Fails for addresses that can have no mailbox
+    /// here, so that they can be refused before anything is taken over.
+    pub fn directory_of(&self, mailbox: &Mailbox) -> Result<PathBuf, MaildirError> {
+        Ok(self.names(mailbox)?.iter().fold(self.root.path().to_owned(), |path, name| path.join(name)))
+    }
+
+    /// Delivers a message, or finds that it was delivered before under the same name. `content` begins with the
+    /// Received field of this host; its lines end in CRLF. Blocks until the message is on disk.
+    ///
+    /// After an error there is nothing in the mailbox, or what is there is counted by the next try.
+    pub fn deliver(
+        &self,
+        mailbox: &Mailbox,
+        reverse_path: &ReversePath,
+        content: &mut dyn Read,
+        name: &UniqueName,
+    ) -> Result<Delivered, MaildirError> {
+        let folders = Folders::open(&self.root, &self.names(mailbox)?)?;
+        let was_there = folders.has(name)?;
+        if !was_there {
+            let mut temporary = folders.create(name)?;
+            letter::write(mailbox, reverse_path, content, &mut temporary)?;
+            folders.publish(temporary, name)?;
+            folders.remove_leftovers(SystemTime::now());
+        }
+        Ok(Delivered { file_name: name.as_str().to_owned(), was_there })
+    }
+
+    /// The names of the directories that lead to a mailbox, from the top.
+    fn names(&self, mailbox: &Mailbox) -> Result<Vec<String>, MaildirError> {
+        let local_part = without_detail(mailbox.local_part().as_str(), self.separator);
+        let domain = mailbox.domain().to_string();
+        let parts = match self.layout {
+            Layout::LocalPart => vec![local_part],
+            Layout::DomainAndLocalPart => vec![domain.as_str(), local_part],
+        };
+        let names = parts.into_iter().map(directory_name).collect::<Option<_>>();
+        names.ok_or_else(|| MaildirError::Name(mailbox.clone()))
+    }
+}
+
+/// `+tag` alone is no detail of nobody's, but the name of a mailbox.
+fn without_detail(local_part: &str, separator: Option<char>) -> &str {
+    match separator.and_then(|separator| local_part.split_once(separator)) {
+        Some((user, _)) if !user.is_empty() => user,
+        _ => local_part,
+    }
+}
+
+#[cfg(test)]
+mod tests;
