@@ -33,6 +33,8 @@ mod positioned_reader;
 pub mod mbox;
 pub mod source;
 pub mod server_name;
+pub mod dns;
+pub mod mx;
 pub mod transcript;
 pub mod dialogue;
 pub mod recorder;

@@ -161,10 +161,10 @@ pub(crate) fn later(start: Instant, patience: Duration) -> Instant {
 }
 
 /// What is left until then; never zero, which the socket would take for "for ever".
-fn until(deadline: Instant) -> Duration {
+pub(crate) fn until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()).clamp(Duration::from_millis(1), LONGEST_WAIT)
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

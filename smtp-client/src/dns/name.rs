@@ -1,0 +1,134 @@
+//! A name to be looked up: wider than a mail domain, since hosts with an underscore exist and are reached, and narrower,
+//! since DNS holds ASCII.
+
+use std::fmt;
+use std::str::FromStr;
+
+use smtp_proto::address::DomainName;
+use smtp_proto::limits::LABEL_OCTETS;
+
+/// Octets of a name as text, without the final dot. On the wire it has two more (RFC 1035, 2.3.4: 255).
+const NAME_OCTETS: usize = 253;
+
+/// A complete name, without the final dot: labels of visible ASCII. In lower case, because case does not count (RFC 4343),
+/// and so equal names are equal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+/// Why a text is not a name that can be looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameError {
+    /// A domain in UTF-8, which has to be brought into its ASCII form first (RFC 6531, 3.2). We do not do that yet.
+    NotAscii,
+    /// Longer than a name or a label in DNS can be, so nobody has it.
+    TooLong,
+    /// No labels with single dots between.
+    Malformed,
+}
+
+impl Name {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A name from the labels in a message. They may hold any octet there; what is no name in text is none here.
+    pub(super) fn from_labels<'a>(labels: impl Iterator<Item = &'a [u8]>) -> Result<Self, NameError> {
+        let mut text = String::new();
+        for label in labels {
+            if label.contains(&b'.') {
+                return Err(NameError::Malformed);
+            }
+            let separator = if text.is_empty() { "" } else { "." };
+            text.push_str(separator);
+            text.push_str(std::str::from_utf8(label).map_err(|_| NameError::NotAscii)?);
+        }
+        text.parse()
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if !text.is_ascii() {
+            return Err(NameError::NotAscii);
+        }
+        if text.len() > NAME_OCTETS || text.split('.').any(|label| label.len() > LABEL_OCTETS) {
+            return Err(NameError::TooLong);
+        }
+        // A backslash would be the beginning of an escape to whoever reads the name as text.
+        let is_label = |label: &str| !label.is_empty() && label.bytes().all(|o| o.is_ascii_graphic() && o != b'\\');
+        if !text.split('.').all(is_label) {
+            return Err(NameError::Malformed);
+        }
+        Ok(Name(text.to_ascii_lowercase()))
+    }
+}
+
+impl TryFrom<&DomainName> for Name {
+    type Error = NameError;
+
+    fn try_from(domain: &DomainName) -> Result<Self, NameError> {
+        domain.as_str().parse()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NameError::NotAscii => "domains beyond ASCII cannot be looked up yet; write the form with xn--",
+            NameError::TooLong => "the name is longer than DNS allows",
+            NameError::Malformed => "not a name",
+        })
+    }
+}
+
+impl std::error::Error for NameError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_can_be_looked_up() {
+        let label = "a".repeat(63);
+        let longest = [label.as_str(), &label, &label, &label[..61]].join(".");
+        for (text, expected) in [
+            ("Example.ORG", Ok("example.org")),
+            ("localhost", Ok("localhost")),
+            ("_dc-mx.example.org", Ok("_dc-mx.example.org")),
+            ("192.0.2.1", Ok("192.0.2.1")),
+            (&longest, Ok(longest.as_str())),
+            (&format!("{longest}a"), Err(NameError::TooLong)),
+            (&format!("{label}a.org"), Err(NameError::TooLong)),
+            ("bücher.example", Err(NameError::NotAscii)),
+            ("", Err(NameError::Malformed)),
+            (".", Err(NameError::Malformed)),
+            ("a..b", Err(NameError::Malformed)),
+            ("example.org.", Err(NameError::Malformed)),
+            ("a b", Err(NameError::Malformed)),
+            ("a\x1b[2J", Err(NameError::Malformed)),
+            ("a\\.b", Err(NameError::Malformed)),
+        ] {
+            assert_eq!(text.parse::<Name>().as_ref().map(Name::as_str).map_err(Clone::clone), expected, "{text:?}");
+        }
+        assert_eq!(longest.len(), NAME_OCTETS);
+    }
+
+    #[test]
+    fn labels_hold_any_octet_and_names_do_not() {
+        let name = |labels: &[&[u8]]| Name::from_labels(labels.iter().copied());
+        assert_eq!(name(&[b"MX", b"example", b"org"]).unwrap().as_str(), "mx.example.org");
+        assert_eq!(name(&[b"mx.example", b"org"]), Err(NameError::Malformed));
+        assert_eq!(name(&[b"mx\xff", b"org"]), Err(NameError::NotAscii));
+        assert_eq!(name(&[b"mx\r\n", b"org"]), Err(NameError::Malformed));
+        assert_eq!(name(&[]), Err(NameError::Malformed));
+    }
+}
