@@ -99,6 +99,7 @@ impl Config {
             hostname,
             line_ends: LineEnds::Strict,
             message_octets: limits::MESSAGE_OCTETS,
+            dsn: false,
             recipients: limits::RECIPIENTS,
             mails: limits::MAILS,
             errors: 20,
@@ -335,20 +336,22 @@ impl ServerSession {
 
     /// What the EHLO reply announces: all that is honoured, and nothing else (RFC 5321, 4.1.1.1 and 4.2.4).
     pub fn extensions(config: &Config) -> Extensions {
-        Extensions::new(vec![
+        let limits = Limits {
+            mails: Limits::announced(config.mails),
+            recipients: Limits::announced(config.recipients),
+            recipient_domains: None,
+        };
+        let mut extensions = vec![
             Extension::Size(Some(config.message_octets)),
             Extension::Pipelining,
             Extension::EightBitMime,
             Extension::SmtpUtf8,
             Extension::EnhancedStatusCodes,
             Extension::Chunking,
-            Extension::Limits(Limits {
-                mails: Limits::announced(config.mails),
-                recipients: Limits::announced(config.recipients),
-                recipient_domains: None,
-            }),
-            Extension::Help,
-        ])
+        ];
+        extensions.extend(config.dsn.then_some(Extension::Dsn));
+        extensions.extend([Extension::Limits(limits), Extension::Help]);
+        Extensions::new(extensions)
     }
 
     /// From now on the client has its time for what must come next.

@@ -21,6 +21,9 @@ pub struct Config {
     pub connections_per_address: Option<usize>,
     /// Names, sizes and timeouts of each session.
     pub session: SessionConfig,
+    /// Whether an accepted message stays in the spool for good. Otherwise it is queued, and somebody must run the queue
+    /// ([`smtp_client::queue`]).
+    pub keeps_mail: bool,
     /// Peers whose bare LF counts as a line end.
     pub accept_bare_lf: Vec<Network>,
     /// How long a session between transactions must have been quiet before it may be ended because others wait. 30 s.
@@ -38,6 +41,7 @@ impl Config {
             threads: 256,
             connections_per_address: None,
             session: SessionConfig::new(Domain::Name(hostname)),
+            keeps_mail: true,
             accept_bare_lf: Vec::new(),
             evict_after: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),

@@ -258,11 +258,11 @@ fn end(host: &Host, peer: SocketAddr, transaction: &Transaction, incoming: Incom
         return refusal;
     }
     let (octets, began) = (incoming.octets(), Instant::now());
-    match incoming.commit(transaction) {
+    match incoming.commit(transaction, host.config.keeps_mail) {
         Err(error) => defer(peer, &error),
         Ok(id) => {
             let text = format!("queued as {id}");
-            journal::accepted(peer, transaction, &id, octets, began.elapsed(), &text);
+            journal::accepted(peer, host.config.keeps_mail, transaction, &id, octets, began.elapsed(), &text);
             Decision::AcceptAs(text.into())
         }
     }

@@ -66,14 +66,15 @@ impl IncomingMessage {
     }
 
     /// Stores the message; blocks until it is on disk. What comes back is the name under which it is there.
-    pub(crate) fn commit(self, transaction: &Transaction) -> Result<MessageId, StoreError> {
+    pub(crate) fn commit(self, transaction: &Transaction, keeps_mail: bool) -> Result<MessageId, StoreError> {
         let envelope = Envelope {
             reverse_path: transaction.reverse_path.clone(),
             mail: transaction.parameters.clone(),
             recipients: transaction.recipients.clone(),
             received_at_unix_seconds: self.at.unix_seconds,
         };
-        self.incoming.commit(&self.id, &envelope, Due::Kept)?;
+        let due = if keeps_mail { Due::Kept } else { Due::At(self.at.unix_seconds) };
+        self.incoming.commit(&self.id, &envelope, due)?;
         Ok(self.id)
     }
 

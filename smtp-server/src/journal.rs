@@ -133,9 +133,10 @@ impl Journal {
     }
 }
 
-/// A message is stored: one line for it and one for each recipient.
+/// A message is stored: one line for it, and for a kept one also one for each recipient, since that was its delivery.
 pub(crate) fn accepted(
     peer: SocketAddr,
+    keeps_mail: bool,
     transaction: &Transaction,
     id: &MessageId,
     octets: u64,
@@ -144,7 +145,7 @@ pub(crate) fn accepted(
 ) {
     let (from, recipients) = (Quoted(&transaction.reverse_path), transaction.recipients.len());
     log::info!("id={id} from={from} peer={peer} octets={octets} recipients={recipients}");
-    for recipient in &transaction.recipients {
+    for recipient in transaction.recipients.iter().filter(|_| keeps_mail) {
         let (to, delay) = (Quoted(&recipient.forward_path), delay.as_secs_f64());
         log::info!("id={id} to={to} relay=local delay={delay:.4} status=kept reply=\"250 2.0.0 {reply}\"");
     }
