@@ -47,7 +47,8 @@ pub fn complain(program: &str, text: &str) {
 /// What argh says about wrong words, in our form: `--threads "many": write a number`.
 pub fn explain(program: &str, output: &str) -> String {
     let output = output.trim_end();
-    let value = output.strip_prefix("Error parsing option '").and_then(|rest| {
+    let option = output.strip_prefix("Error parsing option '");
+    let value = option.or_else(|| output.strip_prefix("Error parsing positional argument '")).and_then(|rest| {
         let (name, rest) = rest.split_once("' with value '")?;
         // No reason holds these marks, whatever the value does.
         let (value, reason) = rest.rsplit_once("': ")?;
@@ -56,6 +57,10 @@ pub fn explain(program: &str, output: &str) -> String {
     });
     if let Some(text) = value {
         return text;
+    }
+    if let Some(missing) = output.strip_prefix("Required positional arguments not provided:") {
+        let missing: Vec<_> = missing.split_whitespace().collect();
+        return format!("missing: {}; see {program} --help", missing.join(", "));
     }
     let text = match output.strip_prefix("One of the following subcommands must be present:") {
         Some(commands) => {
@@ -83,6 +88,8 @@ mod tests {
                 "One of the following subcommands must be present:\n    help\n    send\n",
                 "needs a command: send; see tool --help",
             ),
+            ("Error parsing positional argument 'address' with value 'a': b': no\n", "address \"a': b\": no"),
+            ("Required positional arguments not provided:\n    address\n", "missing: address; see tool --help"),
             ("Unrecognized argument: --x\n", "unrecognized argument: --x; see tool --help"),
             ("No value provided for option '--to'.\n", "no value provided for option '--to'; see tool --help"),
         ] {

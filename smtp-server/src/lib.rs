@@ -73,6 +73,7 @@ pub mod policy;
 pub mod recipients;
 pub mod aliases;
 pub mod addressing;
+pub mod relay_route;
 mod incoming;
 mod replies;
 mod journal;

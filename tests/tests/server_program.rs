@@ -67,6 +67,7 @@ fn help_and_version() {
     for option in options.split_whitespace() {
         assert!(stdout.contains(&format!("--{option}")), "--{option} is missing in\n{stdout}");
     }
+    assert!(stdout.contains("smtp-server explain ADDRESS") && !stdout.contains("relay"), "{stdout}");
     let (code, stdout, stderr) = texts(&run("smtp-server", &["--version"]));
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "smtp-server 0.1.0\n", ""));
 }
@@ -155,6 +156,46 @@ fn checking_settings() {
     ] {
         assert_eq!(failure(arguments).0, 78, "{arguments:?}");
     }
+}
+
+/// Row N218: it says what the server says, with the same settings, and touches nothing.
+#[test]
+fn explaining_an_address() {
+    let place = Place::new();
+    place.write("recipients.txt", "alice\nbob@two.example\n");
+    let text = "listen 127.0.0.1:1\nspool spool\nrecipients recipients.txt\ndomain example.org\ndomain two.example\n\
+                user nobody-of-this-name\n";
+    let config = place.write("server.conf", text);
+    let explain = |arguments: &[&str]| texts(&run("smtp-server", &[&["explain"], arguments].concat()));
+    for (address, code, first) in [
+        ("Alice+x@EXAMPLE.org", 0, "RCPT TO:<Alice+x@EXAMPLE.org> is accepted"),
+        ("<bob@two.example>", 0, "RCPT TO:<bob@two.example> is accepted"),
+        ("postmaster", 0, "RCPT TO:<Postmaster> is accepted"),
+        ("bob@example.org", 67, "RCPT TO:<bob@example.org> is refused: 550 5.1.1 There is no such mailbox here"),
+        ("u@x.example", 77, "RCPT TO:<u@x.example> is refused: 550 5.7.1 This server takes no mail for that domain"),
+    ] {
+        let (ended, stdout, stderr) = explain(&["--config", &config, address]);
+        assert_eq!((ended, stdout.lines().next(), stderr.as_str()), (code, Some(first), ""), "{address}");
+        assert_eq!(stdout.lines().count(), 2, "{stdout}");
+    }
+    let (code, stdout, _) = explain(&["x+y@a.example", "--domain", "a.example"]);
+    assert_eq!((code, stdout.lines().last()), (0, Some("<x+y@a.example> goes to the mailbox x@a.example")));
+    assert!(!place.path("spool").exists(), "nothing is made");
+
+    let list = place.write("bad.txt", "a b\n");
+    for (arguments, code, expected) in [
+        (&["alice"][..], 64, "address \"alice\": the address needs @ and a domain"),
+        (&[], 64, "missing: address; see smtp-server --help"),
+        (&["a@b", "c@d"], 64, "unrecognized argument: c@d"),
+        (&["a@b", "--listen", "127.0.0.1:1"], 64, "unrecognized argument: --listen"),
+        (&["--recipients", &list, "a@b"], 78, "bad.txt: line 1: "),
+        (&["--config", "/nonexistent", "a@b"], 78, "--config /nonexistent: "),
+    ] {
+        let (ended, said) = failure(&[&["explain"], arguments].concat());
+        assert!(ended == code && said.contains(expected), "{arguments:?}: {ended} {said}");
+    }
+    let (code, stdout, stderr) = explain(&["--help"]);
+    assert!(code == 0 && stderr.is_empty() && stdout.starts_with("Usage: smtp-server explain "), "{stdout}");
 }
 
 /// What can be told without binding or making anything is told by `--check`, with the code of the start.
