@@ -29,6 +29,13 @@
 //! [`ClientSession::room_for`] tells who may go in the next transaction, so that a long list is divided before anybody has
 //! to be refused.
 //!
+//! With [`Protocol::Lmtp`] the client speaks LMTP (RFC 2033), in which a host hands messages to its mailboxes: LHLO instead of
+//! EHLO, and behind the content one reply for each accepted recipient instead of one for all:
+//!
+//! ```text
+//!   Greeting -> Lhlo -> Ready -> Envelope -> Content -> Verdicts -> Ready -> ... -> Quit -> Closed
+//! ```
+//!
 //! With PIPELINING (RFC 2920) the envelope goes out in groups: at most [`crate::limits::OUTSTANDING_COMMANDS`] commands and
 //! [`crate::limits::OUTSTANDING_OCTETS`] octets without a reply, so that neither side can block on a full window.
 
@@ -37,6 +44,7 @@ mod envelope;
 mod outcome;
 mod state;
 mod used;
+mod verdicts;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -53,18 +61,32 @@ use envelope::{Carriage, Envelope};
 pub use outcome::{Cause, Failure, Outcome, RecipientOutcome, Stage};
 use state::State;
 use used::Used;
+use verdicts::Verdicts;
 
 /// What a session is told about the host it runs on.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// How the client names itself: the host's name, or its address literal if it has none (RFC 5321, 4.1.4).
     pub hello_name: Domain,
+    /// What is spoken.
+    pub protocol: Protocol,
     /// Whether commands may go out in groups where the server allows it.
     pub pipelining: bool,
     /// Whether content of known size goes out with BDAT where the server allows it.
     pub chunking: bool,
     /// How long each reply may take.
     pub timeouts: Timeouts,
+}
+
+/// The two protocols, which share their commands and differ in who answers for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// The server takes over the message or does not, for all accepted recipients.
+    #[default]
+    Smtp,
+    /// The server has no queue: it delivers while the client waits, and says for each accepted recipient what came of it
+    /// (RFC 2033).
+    Lmtp,
 }
 
 /// How long the client waits, phase by phase. The defaults are the least of RFC 5321, 4.5.3.2.
@@ -108,7 +130,13 @@ impl Default for Timeouts {
 impl Config {
     /// The defaults for a host of this name.
     pub fn new(hello_name: Domain) -> Self {
-        Config { hello_name, pipelining: true, chunking: false, timeouts: Timeouts::default() }
+        Config {
+            hello_name,
+            protocol: Protocol::Smtp,
+            pipelining: true,
+            chunking: false,
+            timeouts: Timeouts::default(),
+        }
     }
 }
 
@@ -306,11 +334,13 @@ impl ClientSession {
     /// answers before the question is no server that anybody should believe, or the answer was put in by somebody else.
     fn is_before_its_command(&self) -> bool {
         match &self.state {
-            State::Ehlo | State::Helo | State::EmptyContent(_) | State::Quit(_) => self.unwritten_commands > 0,
+            State::Ehlo | State::Helo | State::Lhlo | State::EmptyContent(_) | State::Quit(_) => {
+                self.unwritten_commands > 0
+            }
             State::Envelope(envelope) => envelope.outstanding_commands() <= self.unwritten_commands,
             State::Greeting | State::Ready | State::Closed => false,
             // There is nothing but content, and the driver looks up before it says the end of it.
-            State::Content(..) | State::Verdict(_) => false,
+            State::Content(..) | State::Verdict(_) | State::Verdicts(_) => false,
         }
     }
 
@@ -433,7 +463,10 @@ impl ClientSession {
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
             State::Content(envelope, _) => {
                 self.deadline = now.saturating_add(self.config.timeouts.end_of_content);
-                State::Verdict(envelope)
+                match self.config.protocol {
+                    Protocol::Smtp => State::Verdict(envelope),
+                    Protocol::Lmtp => State::Verdicts(Verdicts::new(envelope)),
+                }
             }
             state => state,
         };
@@ -449,7 +482,7 @@ impl ClientSession {
         }
     }
 
-    fn send(&mut self, command: &Command, timeout: Duration, now: Duration) {
+    fn send(&mut self, command: &dyn fmt::Display, timeout: Duration, now: Duration) {
         self.output.extend_from_slice(command.to_string().as_bytes());
         self.output.extend_from_slice(b"\r\n");
         self.unwritten_commands += 1;
@@ -458,6 +491,16 @@ impl ClientSession {
 
     fn hello(&self) -> HelloName {
         HelloName::Domain(self.config.hello_name.clone())
+    }
+}
+
+/// `LHLO client.example` (RFC 2033, 4.1). It is no [`Command`], since those are what a server of SMTP understands, and no such
+/// server may take this one for a hello.
+struct Lhlo(HelloName);
+
+impl fmt::Display for Lhlo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LHLO {}", self.0)
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Config {
     pub line_ends: LineEnds,
     /// The largest message in octets, announced with SIZE.
     pub message_octets: u64,
+    /// Whether reports to senders are made as RFC 3461 asks, so that DSN may be announced.
+    pub dsn: bool,
     /// Recipients of one transaction, announced with LIMITS.
     pub recipients: usize,
     /// MAIL commands of one session, whatever becomes of them, announced with LIMITS: beyond, 421 (RFC 9422, 4.1). At

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use simple_dns::RCODE;
 use smtp_client::connection::ConnectError;
+use smtp_client::peer::Peer;
 use smtp_client::transcript::Observer;
 use smtp_client::{Connection, Options};
 use smtp_tests::PATIENCE;
@@ -24,8 +25,8 @@ fn address(name: &str) -> SocketAddr {
 struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Observer for Notes {
-    fn connected(&mut self, address: SocketAddr) {
-        self.0.lock().unwrap().push(address.to_string());
+    fn connected(&mut self, peer: &Peer) {
+        self.0.lock().unwrap().push(peer.to_string());
     }
 
     fn closed(&mut self) {
@@ -48,7 +49,7 @@ fn the_first_address_that_is_ready_for_mail() {
     let notes = Notes::default();
     let options = Options { observer: Box::new(notes.clone()), ..Options::default() };
     let connection = Connection::open_any(&addresses, options).unwrap();
-    assert_eq!(connection.peer(), address(&ready.name()));
+    assert_eq!(*connection.peer(), Peer::Tcp(address(&ready.name())));
     connection.quit();
     let expected: Vec<String> = talked.into_iter().flat_map(|name| [name, "closed".to_owned()]).collect();
     assert_eq!(*notes.0.lock().unwrap(), expected);
@@ -67,7 +68,7 @@ fn nobody_is_ready_for_mail() {
     // The order does not matter: who is not there now may be there later.
     for addresses in [[absent, unwilling], [unwilling, absent]] {
         let error = Connection::open_any(&addresses, Options::default()).unwrap_err();
-        assert!(matches!(error, ConnectError::Connect(address, ..) if address == absent), "{error}");
+        assert!(matches!(error, ConnectError::Connect(Peer::Tcp(address), ..) if address == absent), "{error}");
     }
     let error = Connection::open_any(&[unwilling, unwilling], Options::default()).unwrap_err();
     assert!(!error.is_transient(), "{error}");

@@ -7,6 +7,7 @@ use smtp_proto::transaction::{Recipient, Transaction};
 use super::{Carrier, Parcel, Said, Verdict};
 use crate::connection::{ConnectError, Connection, SendError};
 use crate::content::{Content, ContentError};
+use crate::peer::Peer;
 
 /// Opens a connection to the next host.
 pub type Call<'a> = dyn Fn() -> Result<Connection, ConnectError> + 'a;
@@ -72,7 +73,10 @@ impl<'a> SmtpCarrier<'a> {
                 parameters: envelope.mail.clone(),
                 recipients: recipients.collect(),
             };
-            let relay = format!("{}[{}]", self.name, connection.peer().ip());
+            let relay = match connection.peer() {
+                Peer::Tcp(address) => format!("{}[{}]", self.name, address.ip()),
+                Peer::Unix(_) => self.name.clone(),
+            };
             let knows_dsn = connection.extensions().has(&Extension::Dsn);
             match connection.send(transaction, content) {
                 Ok(outcome) => {

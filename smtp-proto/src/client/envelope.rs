@@ -207,6 +207,19 @@ impl Envelope {
         }
     }
 
+    /// The places of those who were accepted, in the order of the RCPT commands.
+    pub(super) fn accepted(&self) -> VecDeque<usize> {
+        let is_accepted = |(place, result): (usize, &Option<_>)| matches!(result, Some(Ok(_))).then_some(place);
+        self.results.iter().enumerate().filter_map(is_accepted).collect()
+    }
+
+    /// What the content came to for one recipient.
+    pub(super) fn decide(&mut self, place: usize, result: Result<Reply, Failure>) {
+        if let Some(slot) = self.results.get_mut(place) {
+            *slot = Some(result);
+        }
+    }
+
     pub(super) fn into_outcome(self, stage: Stage) -> Outcome {
         let results = self.transaction.recipients.into_iter().zip(self.results);
         Outcome {

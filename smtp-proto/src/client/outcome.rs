@@ -51,6 +51,8 @@ pub enum Stage {
     Greeting,
     /// EHLO or HELO.
     Hello,
+    /// LHLO, in LMTP.
+    Lhlo,
     /// Between transactions.
     Ready,
     /// RSET, after a transaction that was given up.
@@ -125,6 +127,7 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Stage::Greeting => "greeting",
             Stage::Hello => "EHLO",
+            Stage::Lhlo => "LHLO",
             Stage::Ready => "idle",
             Stage::Reset => "RSET",
             Stage::Mail => "MAIL",

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::content::OutgoingContent;
 use super::envelope::{Carriage, Envelope, Step, refused};
-use super::{Cause, ClientSession, Ending, Event, Failure, ReplyError, Stage};
+use super::verdicts::Verdicts;
+use super::{Cause, ClientSession, Ending, Event, Failure, Lhlo, Protocol, ReplyError, Stage};
 use crate::command::Command;
 use crate::extension::Extensions;
 use crate::reply::{Class, Reply};
@@ -18,6 +19,8 @@ pub(super) enum State {
     Ehlo,
     /// EHLO was not understood; HELO is sent.
     Helo,
+    /// LHLO is sent: the server is to speak LMTP.
+    Lhlo,
     /// Nothing is awaited.
     Ready,
     /// MAIL, RCPT and DATA are under way.
@@ -28,6 +31,8 @@ pub(super) enum State {
     EmptyContent(Box<Envelope>),
     /// The content is sent; the server decides.
     Verdict(Box<Envelope>),
+    /// The same in LMTP, where it decides about one recipient after the other.
+    Verdicts(Verdicts),
     /// QUIT is sent; this is how it will have ended.
     Quit(Ending),
     /// Nothing more will happen.
@@ -39,10 +44,11 @@ impl State {
         match self {
             State::Greeting => Stage::Greeting,
             State::Ehlo | State::Helo => Stage::Hello,
+            State::Lhlo => Stage::Lhlo,
             State::Ready => Stage::Ready,
             State::Envelope(envelope) => envelope.next_step().map_or(Stage::Data, Step::stage),
             State::Content(..) => Stage::Content,
-            State::EmptyContent(_) | State::Verdict(_) => Stage::EndOfContent,
+            State::EmptyContent(_) | State::Verdict(_) | State::Verdicts(_) => Stage::EndOfContent,
             State::Quit(_) | State::Closed => Stage::Quit,
         }
     }
@@ -53,11 +59,17 @@ impl ClientSession {
         let stage = self.state.stage();
         match std::mem::replace(&mut self.state, State::Closed) {
             // 220, and by its first digit any other 2yz (RFC 5321, 4.3.2).
-            State::Greeting if reply.is_positive() => {
-                self.state = State::Ehlo;
-                self.send(&Command::Ehlo(self.hello()), self.config.timeouts.hello, now);
-            }
-            State::Ehlo if reply.is_positive() => {
+            State::Greeting if reply.is_positive() => match self.config.protocol {
+                Protocol::Smtp => {
+                    self.state = State::Ehlo;
+                    self.send(&Command::Ehlo(self.hello()), self.config.timeouts.hello, now);
+                }
+                Protocol::Lmtp => {
+                    self.state = State::Lhlo;
+                    self.send(&Lhlo(self.hello()), self.config.timeouts.hello, now);
+                }
+            },
+            State::Ehlo | State::Lhlo if reply.is_positive() => {
                 self.extensions = Extensions::from_reply(&reply);
                 self.become_ready();
             }
@@ -67,7 +79,10 @@ impl ClientSession {
                 self.send(&Command::Helo(self.hello()), self.config.timeouts.hello, now);
             }
             State::Helo if reply.is_positive() => self.become_ready(),
-            State::Greeting | State::Ehlo | State::Helo => self.handle_refused_session(stage, reply, now),
+            // Whoever does not know LHLO speaks no LMTP: with HELO it would take one reply for all (RFC 2033, 4.1).
+            State::Greeting | State::Ehlo | State::Helo | State::Lhlo => {
+                self.handle_refused_session(stage, reply, now);
+            }
 
             // 521 behind a command is a refusal of that command and no other: hosts answer it to a single RCPT.
             State::Envelope(envelope) if reply.code().number() == 421 => {
@@ -77,8 +92,12 @@ impl ClientSession {
 
             // The server has seen enough before we were done, and will read no more: nothing can follow.
             State::Content(envelope, _) if matches!(reply.class(), Class::Transient | Class::Permanent) => {
-                self.end_envelope(envelope, refused(stage, reply));
+                match self.config.protocol {
+                    Protocol::Smtp => self.end_envelope(envelope, refused(stage, reply)),
+                    Protocol::Lmtp => self.break_off(Verdicts::new(envelope), stage, reply),
+                }
             }
+            State::Verdicts(verdicts) => self.handle_verdict(verdicts, reply, now),
             State::EmptyContent(envelope) if !reply.is_closing() => self.finish(envelope, stage),
             State::Verdict(mut envelope) if reply.is_positive() => {
                 envelope.succeed(&reply);
@@ -147,6 +166,11 @@ impl ClientSession {
                 self.finish(envelope, Stage::Data);
             }
             Some(_) if envelope.is_wanted() => self.want_content(envelope, OutgoingContent::until_dot(), now),
+            // RFC 2033, 4.2: DATA without a recipient is refused, since nobody could say how many replies would follow.
+            Some(_) if self.config.protocol == Protocol::Lmtp => {
+                let cause = Cause::Reply(ReplyError::Unexpected);
+                self.end_envelope(envelope, Failure { stage: Stage::Data, cause });
+            }
             Some(_) => {
                 self.output.extend_from_slice(b".\r\n");
                 self.unwritten_commands += 1;
@@ -193,7 +217,7 @@ impl ClientSession {
     }
 
     /// The transaction is over and the conversation goes on.
-    fn finish(&mut self, envelope: Box<Envelope>, stage: Stage) {
+    pub(super) fn finish(&mut self, envelope: Box<Envelope>, stage: Stage) {
         self.state = State::Ready;
         self.events.push_back(Event::Finished(envelope.into_outcome(stage)));
         self.events.push_back(Event::Ready);
@@ -202,6 +226,11 @@ impl ClientSession {
     /// The transaction is over and so is the conversation.
     fn end_envelope(&mut self, mut envelope: Box<Envelope>, failure: Failure) {
         envelope.fail_unfinished(&failure);
+        self.end(envelope, failure);
+    }
+
+    /// The same where every recipient has its result.
+    pub(super) fn end(&mut self, envelope: Box<Envelope>, failure: Failure) {
         let ending = match failure.cause {
             Cause::Refused(reply) => Ending::Goodbye(reply),
             cause => Ending::Failed(failure.stage, cause),
@@ -218,9 +247,13 @@ impl ClientSession {
             | State::Content(envelope, _)
             | State::EmptyContent(envelope)
             | State::Verdict(envelope) => self.end_envelope(envelope, Failure { stage, cause }),
+            State::Verdicts(verdicts) => {
+                let failure = Failure { stage, cause };
+                self.end(verdicts.fail(&failure), failure);
+            }
             // Whatever comes instead of the reply to QUIT, all has been said.
             State::Quit(ending) => self.events.push_back(Event::Closed(ending)),
-            State::Greeting | State::Ehlo | State::Helo | State::Ready | State::Closed => {
+            State::Greeting | State::Ehlo | State::Helo | State::Lhlo | State::Ready | State::Closed => {
                 self.events.push_back(Event::Closed(Ending::Failed(stage, cause)));
             }
         }

@@ -1,13 +1,14 @@
 //! The client's side against servers that are scripts. `hello` is how a conversation begins and ends, `envelope` what goes
 //! out and in which groups, `limits` how much the server takes, `rehearsal` an envelope without a message, `outcomes` who
 //! is told what, `failures` what breaks and when, `random` whether anything can make it say that a message was taken over
-//! which was not.
+//! which was not; `lmtp` what is otherwise where every recipient has an answer of its own.
 
 mod chunking;
 mod envelope;
 mod failures;
 mod hello;
 mod limits;
+mod lmtp;
 mod outcomes;
 mod random;
 mod rehearsal;
