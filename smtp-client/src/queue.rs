@@ -47,8 +47,8 @@ pub enum Route {
 
 /// Knows where mail goes. Asked once for each recipient; the answer is kept with the message.
 pub trait Router: Send + Sync {
-    /// Where mail for this recipient goes.
-    fn route(&self, recipient: &Recipient) -> Route;
+    /// Where mail for this recipient goes. `is_target`: it stands for another one, as an earlier [`Route::Instead`] said.
+    fn route(&self, recipient: &Recipient, is_target: bool) -> Route;
 }
 
 /// Knows what lanes mean, and finds the way.

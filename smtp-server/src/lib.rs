@@ -55,7 +55,8 @@
 //!                 `-> 421, when there is no thread or too many from one address
 //! ```
 //!
-//! Where messages end at this host, [`maildir`] writes them into mailboxes.
+//! What was accepted goes on through [`delivery`]: into a mailbox of this host ([`maildir`]), or out to another one. The queue
+//! of [`smtp_client::queue`] drives that.
 //!
 //! The rules of the protocol are not here; they are in [`smtp_proto::server`].
 
@@ -79,6 +80,7 @@ mod replies;
 mod journal;
 pub mod server;
 pub mod maildir;
+pub mod delivery;
 
 pub use config::Config;
 pub use server::{Server, Stopper};

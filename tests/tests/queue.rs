@@ -69,7 +69,7 @@ fn later() -> Verdict {
 
 /// The domain is the lane; `alias@` stands for two others.
 impl Router for World {
-    fn route(&self, recipient: &Recipient) -> Route {
+    fn route(&self, recipient: &Recipient, _: bool) -> Route {
         let address = recipient.forward_path.mailbox().unwrap();
         if address.local_part().as_str() == "alias" {
             let target = |path: &str| Recipient {

@@ -67,8 +67,9 @@ impl Queue {
     }
 
     fn route_of(&self, claim: &Claim, number: usize) -> Route {
+        let is_target = number >= claim.envelope().recipients.len();
         match claim.recipient(number) {
-            Some(recipient) => self.router.route(recipient),
+            Some(recipient) => self.router.route(recipient, is_target),
             None => Route::Nowhere(Verdict::Deferred(Said::here("451 4.3.0 the recipient is not known any more"))),
         }
     }

@@ -1,0 +1,93 @@
+//! The mailboxes of this host: Maildirs, or a server of LMTP that has them.
+
+use smtp_client::connection::{Connection, Options};
+use smtp_client::lmtp_server::LmtpServer;
+use smtp_client::queue::relay::SmtpCarrier;
+use smtp_client::queue::{Carrier, Parcel, Said, Verdict};
+use smtp_proto::address::{Domain, ForwardPath, Mailbox};
+use smtp_spool::Recipient;
+
+use crate::maildir::{Maildir, MaildirError, UniqueName};
+
+/// Where the mailboxes of this host are.
+pub enum Mailboxes {
+    /// Below a directory.
+    Maildir {
+        /// The directory.
+        maildir: Maildir,
+        /// Who the bare postmaster is.
+        postmaster: Mailbox,
+        /// The name of this host, in the names of files.
+        host: Domain,
+    },
+    /// At a server of LMTP, which we call by this name.
+    Lmtp {
+        /// The server.
+        server: LmtpServer,
+        /// How we name ourselves.
+        hello_name: Domain,
+    },
+}
+
+impl Mailboxes {
+    /// Whether nobody has to be called.
+    pub(super) fn are_here(&self) -> bool {
+        matches!(self, Mailboxes::Maildir { .. })
+    }
+
+    pub(super) fn open(&self) -> Result<Box<dyn Carrier + '_>, Verdict> {
+        match self {
+            Mailboxes::Maildir { maildir, postmaster, host } => Ok(Box::new(Hand { maildir, postmaster, host })),
+            Mailboxes::Lmtp { server, hello_name } => {
+                let call = move || {
+                    let options = Options { hello_name: Some(hello_name.clone()), ..Options::default() };
+                    Connection::open_lmtp(server, options)
+                };
+                Ok(Box::new(SmtpCarrier::open("lmtp", Box::new(call))?))
+            }
+        }
+    }
+}
+
+/// Puts messages into Maildirs.
+struct Hand<'a> {
+    maildir: &'a Maildir,
+    postmaster: &'a Mailbox,
+    host: &'a Domain,
+}
+
+impl Hand<'_> {
+    fn deliver(&self, parcel: &Parcel<'_>, number: usize, recipient: &Recipient) -> Result<Verdict, MaildirError> {
+        let mailbox = match &recipient.forward_path {
+            ForwardPath::Mailbox(mailbox) => mailbox.clone(),
+            ForwardPath::Postmaster => self.postmaster.clone(),
+        };
+        let envelope = parcel.claim().envelope();
+        let name = UniqueName::new(parcel.claim().id(), envelope.received_at_unix_seconds, number, self.host);
+        let mut content = parcel.content().map_err(MaildirError::Content)?;
+        self.maildir.deliver(&mailbox, &envelope.reverse_path, &mut content, &name)?;
+        Ok(Verdict::Delivered(Said::here("250 2.1.5 delivered into the mailbox")))
+    }
+}
+
+impl Carrier for Hand<'_> {
+    /// One mailbox after the other: what is wrong with one of them is not wrong with the next.
+    fn carry(&mut self, parcel: &Parcel<'_>) -> Vec<Verdict> {
+        let deliver = |(number, recipient): &(usize, &Recipient)| {
+            self.deliver(parcel, *number, recipient).unwrap_or_else(|error| {
+                let code = match &error {
+                    error if !error.is_transient() => "553 5.1.3",
+                    error if error.is_full() => "452 4.2.2",
+                    _ => "451 4.3.0",
+                };
+                let said = Said::here(format!("{code} {error}"));
+                if error.is_transient() { Verdict::Deferred(said) } else { Verdict::Failed(said) }
+            })
+        };
+        parcel.recipients.iter().map(deliver).collect()
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+}
