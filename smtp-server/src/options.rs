@@ -130,15 +130,14 @@ impl Explain {
 #[derive(Clone, Debug)]
 pub(crate) enum CommandLine {
     Serve(Box<Options>),
-    Explain(Explain),
+    Explain(Box<Explain>),
 }
 
 impl FromArgs for CommandLine {
     fn from_args(program: &[&str], words: &[&str]) -> Result<Self, EarlyExit> {
         match words.split_first() {
-            Some((&"explain", words)) => {
-                Explain::from_args(&[program, &["explain"]].concat(), words).map(CommandLine::Explain)
-            }
+            Some((&"explain", words)) => Explain::from_args(&[program, &["explain"]].concat(), words)
+                .map(|explain| CommandLine::Explain(Box::new(explain))),
             _ => Options::from_args(program, words).map(|options| CommandLine::Serve(Box::new(options))),
         }
     }

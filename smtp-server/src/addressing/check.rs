@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use smtp_proto::address::{DomainName, ForwardPath};
+use smtp_proto::address::DomainName;
 
 use super::{LocalAddressing, Outcome, Refusal};
 use crate::aliases::{Alias, Name};
@@ -13,7 +13,7 @@ pub struct AddressingError {
     /// The line in the alias file on which the entry begins, from 1.
     pub line: usize,
     /// The name on the line.
-    pub name: Name,
+    pub name: String,
     /// What is wrong with it.
     pub reason: AddressingReason,
 }
@@ -24,7 +24,7 @@ pub enum AddressingReason {
     /// A catch-all without a list of recipients: every local part has a mailbox then, and nothing is left to catch.
     NothingToCatch,
     /// Mail for this target ends there without having arrived.
-    Target(ForwardPath, Refusal),
+    Target(String, Refusal),
     /// The whole cannot be expanded.
     Whole(Refusal),
 }
@@ -55,7 +55,7 @@ impl LocalAddressing {
         let refused = steps.into_iter().find_map(|step| match step.outcome {
             // The alias that names the target is at fault, and not the one that leads to it.
             Outcome::Refused(refusal) => {
-                Some(wrong(step.named_by.unwrap_or(alias), AddressingReason::Target(step.address, refusal)))
+                Some(wrong(step.named_by.unwrap_or(alias), AddressingReason::Target(step.address.to_string(), refusal)))
             }
             _ => None,
         });
@@ -64,7 +64,7 @@ impl LocalAddressing {
 }
 
 fn wrong(alias: &Alias, reason: AddressingReason) -> AddressingError {
-    AddressingError { line: alias.line(), name: alias.name().clone(), reason }
+    AddressingError { line: alias.line(), name: alias.name().to_string(), reason }
 }
 
 impl fmt::Display for AddressingError {

@@ -94,11 +94,11 @@ impl LocalAddressing {
         if expansion.has_destination() || self.postmaster(path).is_some() {
             return Ok(());
         }
-        let refusals = expansion.steps.iter().filter_map(|step| match step.outcome {
+        let mut refusals = expansion.steps.iter().filter_map(|step| match step.outcome {
             Outcome::Refused(refusal) => Some(refusal),
             _ => None,
         });
-        Err(refusals.last().unwrap_or(Refusal::Circle))
+        Err(refusals.next().unwrap_or(Refusal::Circle))
     }
 
     /// Mail for postmaster is to be accepted, whatever the alias file makes of it (RFC 5321, 4.5.1).
