@@ -26,21 +26,21 @@ use crate::setup;
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) options: Options,
-    /// The file and the line that name the list of recipients, if it was not the command line.
-    recipients_at: Option<String>,
+    /// Settings that name a file, with the configuration file and the line that say so, if it was not the command line.
+    named_at: Vec<(String, String)>,
 }
 
 impl Settings {
-    /// The list of recipients, as the person who named it did: `--recipients list` or `c.conf:1: recipients list`.
-    pub(crate) fn recipients_name(&self) -> String {
-        let path = self.options.recipients.as_deref().unwrap_or(Path::new(""));
-        self.recipients_at.clone().unwrap_or_else(|| format!("--recipients {}", path.display()))
+    /// A file, as the person who named it did: `--recipients list` or `c.conf:1: recipients list`.
+    pub(crate) fn name_of(&self, setting: &str, path: &Path) -> String {
+        let place = self.named_at.iter().find(|(named, _)| named == setting).map(|(_, place)| place.clone());
+        place.unwrap_or_else(|| format!("--{setting} {}", path.display()))
     }
 }
 
 impl From<Options> for Settings {
     fn from(options: Options) -> Self {
-        Settings { options, recipients_at: None }
+        Settings { options, named_at: Vec::new() }
     }
 }
 
@@ -52,15 +52,19 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new(exit::CONFIG, format!("--config {name}: {error}")))?;
-    let file = parse(&text, path.parent().unwrap_or(Path::new("")))
+    let mut file = parse(&text, path.parent().unwrap_or(Path::new("")))
         .map_err(|(line, error)| Failure::new(exit::CONFIG, format!("{name}:{line}: {error}")))?;
-    let recipients_at = file.recipients_at.filter(|_| options.recipients.is_none());
-    let recipients_at = recipients_at.map(|place| format!("{name}:{place}"));
-    Ok(Settings { options: merge(options, file.options), recipients_at })
+    file.named_at.retain(|(setting, _)| match setting.as_str() {
+        "recipients" => options.recipients.is_none(),
+        "aliases" => options.aliases.is_none(),
+        _ => true,
+    });
+    let named_at = file.named_at.into_iter().map(|(setting, place)| (setting, format!("{name}:{place}"))).collect();
+    Ok(Settings { options: merge(options, file.options), named_at })
 }
 
 /// Settings whose value is a path.
-const PATHS: [&str; 2] = ["spool", "recipients"];
+const PATHS: [&str; 3] = ["spool", "recipients", "aliases"];
 
 /// Reads the text of a file. An error names the line, from 1: what has been read so far is parsed again with each line
 /// that is added, so an error belongs to the line that brought it, also when it is a setting given twice.
@@ -75,8 +79,9 @@ fn parse(text: &str, directory: &Path) -> Result<Settings, (usize, String)> {
         }
         let at_line = |error: String| (number + 1, error);
         let [option, value] = setting(line, directory).map_err(at_line)?;
-        if option == "--recipients" {
-            settings.recipients_at = Some(format!("{}: {line}", number + 1));
+        let name = option.trim_start_matches("--");
+        if PATHS.contains(&name) {
+            settings.named_at.push((name.to_owned(), format!("{}: {line}", number + 1)));
         }
         words.extend([option, value]);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -136,6 +141,9 @@ fn merge(first: Options, second: Options) -> Options {
         domain: list(first.domain, second.domain),
         spool: first.spool.or(second.spool),
         recipients: first.recipients.or(second.recipients),
+        aliases: first.aliases.or(second.aliases),
+        relay: first.relay.or(second.relay),
+        relay_from: list(first.relay_from, second.relay_from),
         deliver: first.deliver.or(second.deliver),
         keep_max_bytes: first.keep_max_bytes.or(second.keep_max_bytes),
         threads: first.threads.or(second.threads),
@@ -185,7 +193,8 @@ mod tests {
             ("config other\n", 1),
             ("check x\n", 1),
             ("--threads 4\n", 1),
-            ("relay mx\n", 1),
+            ("relay nowhere\n", 1),
+            ("relay-from here\n", 1),
         ] {
             assert_eq!(read(text).map(|_| ()).map_err(|(line, _)| line), Err(line), "{text:?}");
         }

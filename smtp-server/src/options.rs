@@ -9,6 +9,7 @@ use argh::{EarlyExit, FromArgs};
 use smtp_client::command_line;
 use smtp_server::network::Network;
 use smtp_server::proto::address::{AddressError, DomainName, ForwardPath};
+use smtp_server::relay_route::RelayRoute;
 
 use crate::PROGRAM;
 
@@ -45,6 +46,15 @@ pub(crate) struct Options {
     /// the mailboxes there are, one address or local part a line (default: every local part)
     #[argh(option, arg_name = "file")]
     pub(crate) recipients: Option<PathBuf>,
+    /// names that stand for others, as in aliases(5): `sales: alice, bob@example.net`
+    #[argh(option, arg_name = "file")]
+    pub(crate) aliases: Option<PathBuf>,
+    /// how mail for other domains leaves: none (the default), smart:HOST:PORT or mx
+    #[argh(option, arg_name = "how", from_str_fn(relay))]
+    pub(crate) relay: Option<RelayRoute>,
+    /// peers that may send to other domains (may be given several times; without it, nobody)
+    #[argh(option, arg_name = "cidr", from_str_fn(network))]
+    pub(crate) relay_from: Vec<Network>,
     /// what becomes of mail: keep, it stays in the spool (the default, and all there is so far)
     #[argh(option, arg_name = "how", from_str_fn(deliver))]
     pub(crate) deliver: Option<Deliver>,
@@ -108,6 +118,12 @@ pub(crate) struct Explain {
     /// the mailboxes there are
     #[argh(option, arg_name = "file")]
     recipients: Option<PathBuf>,
+    /// names that stand for others
+    #[argh(option, arg_name = "file")]
+    aliases: Option<PathBuf>,
+    /// how mail for other domains leaves: none, smart:HOST:PORT or mx
+    #[argh(option, arg_name = "how", from_str_fn(relay))]
+    relay: Option<RelayRoute>,
     /// the server's configuration file
     #[argh(option, arg_name = "file")]
     config: Option<PathBuf>,
@@ -120,6 +136,8 @@ impl Explain {
             hostname: self.hostname.clone(),
             domain: self.domain.clone(),
             recipients: self.recipients.clone(),
+            aliases: self.aliases.clone(),
+            relay: self.relay.clone(),
             config: self.config.clone(),
             ..Options::default()
         }
@@ -167,6 +185,10 @@ fn domain_name(text: &str) -> Result<DomainName, String> {
 
 fn forward_path(text: &str) -> Result<ForwardPath, String> {
     text.parse().map_err(|error: AddressError| error.to_string())
+}
+
+fn relay(text: &str) -> Result<RelayRoute, String> {
+    text.parse().map_err(|_| RelayRoute::FORMS.to_owned())
 }
 
 fn network(text: &str) -> Result<Network, String> {

@@ -1,6 +1,8 @@
 //! From settings as they are written to a server that can be started: defaults filled in, files read, sense checked.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,10 +10,12 @@ use std::sync::Arc;
 use nix::unistd::Uid;
 use smtp_server::Config;
 use smtp_server::addressing::LocalAddressing;
+use smtp_server::aliases::{self, Aliases};
 use smtp_server::config::MOST_THREADS;
 use smtp_server::policy::LocalPolicy;
 use smtp_server::proto::address::DomainName;
 use smtp_server::recipients::Recipients;
+use smtp_server::relay_route::RelayRoute;
 use smtp_server::spool::{Options as SpoolOptions, Spool};
 
 use crate::config_file::Settings;
@@ -69,7 +73,15 @@ impl Setup {
 
 /// Whom mail is taken for, and from whom.
 pub(crate) fn policy(settings: &Settings, hostname: &DomainName) -> Result<LocalPolicy, Failure> {
-    Ok(LocalPolicy::from(Arc::new(addressing(settings, hostname)?)))
+    let options = &settings.options;
+    options
+        .relay
+        .clone()
+        .unwrap_or_default()
+        .check(&options.relay_from)
+        .map_err(|error| wrong(format!("--{error}")))?;
+    let addressing = addressing(settings, hostname)?;
+    Ok(LocalPolicy::from(Arc::new(addressing)).with_relay_from(options.relay_from.clone()))
 }
 
 /// What addresses mean here: the domains, and the files that are named.
@@ -81,8 +93,17 @@ fn addressing(settings: &Settings, hostname: &DomainName) -> Result<LocalAddress
     };
     let mut addressing = LocalAddressing::new(domains);
     if let Some(path) = &options.recipients {
-        let recipients = read_recipients(path, &settings.recipients_name(), addressing.domains())?;
+        let recipients = read_recipients(path, &settings.name_of("recipients", path), addressing.domains())?;
         addressing = addressing.with_recipients(recipients);
+    }
+    if options.relay.as_ref().is_some_and(RelayRoute::is_relaying) {
+        addressing = addressing.with_relaying();
+    }
+    if let Some(path) = &options.aliases {
+        let name = settings.name_of("aliases", path);
+        let aliases = read_aliases(path, &name, addressing.domains())?;
+        addressing = addressing.with_aliases(aliases);
+        addressing.check().map_err(|error| wrong(format!("{name}: {error}")))?;
     }
     Ok(addressing)
 }
@@ -147,6 +168,15 @@ fn read_recipients(path: &Path, name: &str, domains: &[DomainName]) -> Result<Re
     Recipients::parse_for(&text, domains).map_err(|error| wrong(format!("{name}: {error}")))
 }
 
+/// No more is read than an alias file may hold, and one octet, by which one that is too large shows.
+fn read_aliases(path: &Path, name: &str, domains: &[DomainName]) -> Result<Aliases, Failure> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| wrong(format!("{name}: {error}")))?;
+    let mut start = file.take(aliases::MOST_OCTETS as u64 + 1);
+    start.read_to_string(&mut text).map_err(|error| wrong(format!("{name}: {error}")))?;
+    Aliases::parse_for(&text, domains).map_err(|error| wrong(format!("{name}: {error}")))
+}
+
 /// What this host calls itself, if that is a name that mail can use.
 fn own_name() -> DomainName {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
@@ -182,6 +212,26 @@ mod tests {
         ] {
             assert_eq!(Setup::new(&options.into()).map(|_| ()).map_err(|failure| failure.code), Err(exit::CONFIG));
         }
+    }
+
+    /// Row N294.
+    #[test]
+    fn aliases_and_relaying() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("aliases");
+        std::fs::write(&path, "sales: bob, ann@far.example\n").unwrap();
+        let options = Options { aliases: Some(path.clone()), ..Options::default() };
+        let failure = Setup::new(&options.clone().into()).map(|_| ()).unwrap_err();
+        let expected = format!("--aliases {}: line 1: sales leads to <ann@far.example>, ", path.display());
+        assert!(failure.code == exit::CONFIG && failure.text.starts_with(&expected), "{}", failure.text);
+
+        let networks = vec!["192.0.2.0/24".parse().unwrap()];
+        let relaying = Options { relay: Some(RelayRoute::Mx), relay_from: networks.clone(), ..options };
+        let policy = Setup::new(&relaying.into()).unwrap().policy;
+        assert!(policy.may_relay("192.0.2.1:1".parse().unwrap()) && !policy.may_relay("127.0.0.1:1".parse().unwrap()));
+
+        let without_route = Options { relay_from: networks, ..Options::default() };
+        assert_eq!(Setup::new(&without_route.into()).map(|_| ()).unwrap_err().code, exit::CONFIG);
     }
 
     #[test]
