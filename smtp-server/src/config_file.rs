@@ -66,6 +66,9 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
 /// Settings whose value is a path.
 const PATHS: [&str; 3] = ["spool", "recipients", "aliases"];
 
+/// What stands before a path in the value of `deliver`.
+const PATH_PREFIXES: [&str; 2] = ["maildir:", "lmtp:unix:"];
+
 /// Reads the text of a file. An error names the line, from 1: what has been read so far is parsed again with each line
 /// that is added, so an error belongs to the line that brought it, also when it is a setting given twice.
 fn parse(text: &str, directory: &Path) -> Result<Settings, (usize, String)> {
@@ -123,9 +126,13 @@ fn setting(line: &str, directory: &Path) -> Result<[String; 2], String> {
     if line.contains(" #") || line.contains("\t#") {
         return Err(format!("{name}: comments stand on lines of their own"));
     }
-    let value = match PATHS.contains(&name) {
-        true => directory.join(value).to_str().map(str::to_owned).ok_or("the file's folder is not UTF-8")?,
-        false => value.to_owned(),
+    let prefix = PATH_PREFIXES.into_iter().find(|prefix| name == "deliver" && value.starts_with(prefix));
+    let value = match value.split_at(prefix.map_or(0, str::len)) {
+        (prefix, path) if !prefix.is_empty() || PATHS.contains(&name) => {
+            let path = directory.join(path);
+            format!("{prefix}{}", path.to_str().ok_or("the file's folder is not UTF-8")?)
+        }
+        _ => value.to_owned(),
     };
     Ok([format!("--{name}"), value])
 }
@@ -145,6 +152,7 @@ fn merge(first: Options, second: Options) -> Options {
         relay: first.relay.or(second.relay),
         relay_from: list(first.relay_from, second.relay_from),
         deliver: first.deliver.or(second.deliver),
+        dns: list(first.dns, second.dns),
         keep_max_bytes: first.keep_max_bytes.or(second.keep_max_bytes),
         threads: first.threads.or(second.threads),
         max_connections_per_ip: first.max_connections_per_ip.or(second.max_connections_per_ip),

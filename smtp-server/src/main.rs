@@ -3,6 +3,7 @@
 mod options;
 mod config_file;
 mod setup;
+mod far_side;
 mod explain;
 mod sockets;
 mod privileges;
@@ -55,13 +56,17 @@ fn run(options: Options) -> Result<(), Failure> {
     privileges::drop_to(setup.account.as_ref())?;
     let (spool, report) = Spool::open(&setup.spool, setup.spool_options).map_err(|error| exit::open(&error))?;
     log::info!("spool={:?} kept={} queued={}", setup.spool, report.kept_messages, report.queued_messages);
-    let server = Server::start(setup.config, listeners, Arc::new(spool), Arc::new(setup.policy))
+    let spool = Arc::new(spool);
+    let server = Server::start(setup.config, listeners, spool.clone(), Arc::new(setup.policy))
         .map_err(|error| Failure::new(exit::SYSTEM, format!("the server cannot be started: {error}")))?;
+    // Ends when the server has stopped: what is being delivered then is finished, or found again by the next start.
+    let runner = setup.far_side.start(spool)?;
     stop_on_signal(server.stopper())?;
     for address in server.addresses() {
         say(&format!("listening on {address}"));
     }
     server.join();
+    drop(runner);
     log::info!("stopped");
     Ok(())
 }

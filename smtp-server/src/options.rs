@@ -7,13 +7,15 @@ use std::str::FromStr;
 
 use argh::{EarlyExit, FromArgs};
 use smtp_client::command_line;
+use smtp_client::dns::settings::parse_server;
+use smtp_client::lmtp_server::LmtpServer;
 use smtp_server::network::Network;
 use smtp_server::proto::address::{AddressError, DomainName, ForwardPath};
 use smtp_server::relay_route::RelayRoute;
 
-use crate::PROGRAM;
+use crate::{PROGRAM, far_side};
 
-/// Receives mail over SMTP and keeps it. With no option at all it listens on 127.0.0.1:2525, takes mail for any local
+/// Receives mail over SMTP and keeps it, delivers it or passes it on. With no option at all it listens on 127.0.0.1:2525, takes mail for any local
 /// part at localhost and at its own hostname, and keeps it in ./spool (look at it with smtp-spool).
 #[derive(FromArgs, Clone, Debug, Default)]
 #[argh(
@@ -55,9 +57,13 @@ pub(crate) struct Options {
     /// peers that may send to other domains (may be given several times; without it, nobody)
     #[argh(option, arg_name = "cidr", from_str_fn(network))]
     pub(crate) relay_from: Vec<Network>,
-    /// what becomes of mail: keep, it stays in the spool (the default, and all there is so far)
-    #[argh(option, arg_name = "how", from_str_fn(deliver))]
+    /// what becomes of mail for this host: keep, it stays in the spool (the default); maildir:DIR; lmtp:HOST:PORT or
+    /// lmtp:unix:PATH
+    #[argh(option, arg_name = "how", from_str_fn(far_side::deliver))]
     pub(crate) deliver: Option<Deliver>,
+    /// a name server to ask for --relay mx, ADDR or ADDR:PORT (default: those of /etc/resolv.conf; may be given several times)
+    #[argh(option, arg_name = "addr", from_str_fn(dns))]
+    pub(crate) dns: Vec<SocketAddr>,
     /// octets of content that may be kept; beyond, mail waits at the sender (default: until the disk is nearly full)
     #[argh(option, arg_name = "bytes", from_str_fn(octets))]
     pub(crate) keep_max_bytes: Option<u64>,
@@ -162,10 +168,14 @@ impl FromArgs for CommandLine {
 }
 
 /// What becomes of an accepted message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deliver {
     /// It stays in the spool.
     Keep,
+    /// Into Maildirs below this directory.
+    Maildir(PathBuf),
+    /// To a server that has the mailboxes.
+    Lmtp(LmtpServer),
 }
 
 /// Reads the command line; see [`command_line::read`].
@@ -195,11 +205,8 @@ fn network(text: &str) -> Result<Network, String> {
     text.parse().map_err(|_| "write a network like 192.0.2.0/24 or 2001:db8::/32".to_owned())
 }
 
-fn deliver(text: &str) -> Result<Deliver, String> {
-    match text {
-        "keep" => Ok(Deliver::Keep),
-        _ => Err("there is no such way to deliver; there is keep".to_owned()),
-    }
+fn dns(text: &str) -> Result<SocketAddr, String> {
+    parse_server(text).ok_or_else(|| "write an address like 192.0.2.53 or 127.0.0.1:5353".to_owned())
 }
 
 fn octets(text: &str) -> Result<u64, String> {

@@ -20,7 +20,8 @@ use smtp_server::spool::{Options as SpoolOptions, Spool};
 
 use crate::config_file::Settings;
 use crate::exit::{self, Failure};
-use crate::options::Options;
+use crate::far_side::FarSide;
+use crate::options::{Deliver, Options};
 use crate::privileges::Account;
 
 /// RFC 5321, 4.5.3.1.7 and 4.5.3.1.8: what everybody must be able to receive.
@@ -38,6 +39,7 @@ pub(crate) struct Setup {
     pub(crate) account: Option<Account>,
     pub(crate) config: Config,
     pub(crate) policy: LocalPolicy,
+    pub(crate) far_side: FarSide,
 }
 
 impl Setup {
@@ -53,6 +55,7 @@ impl Setup {
         };
         let hostname = hostname(options);
         let policy = policy(settings, &hostname)?;
+        let far_side = far_side(options, &hostname, &policy)?;
         Ok(Setup {
             listen: options.listen.clone(),
             spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
@@ -60,6 +63,7 @@ impl Setup {
             account,
             config: config(options, hostname).map_err(wrong)?,
             policy,
+            far_side,
         })
     }
 
@@ -82,6 +86,30 @@ pub(crate) fn policy(settings: &Settings, hostname: &DomainName) -> Result<Local
         .map_err(|error| wrong(format!("--{error}")))?;
     let addressing = addressing(settings, hostname)?;
     Ok(LocalPolicy::from(Arc::new(addressing)).with_relay_from(options.relay_from.clone()))
+}
+
+/// Where accepted mail goes.
+fn far_side(options: &Options, hostname: &DomainName, policy: &LocalPolicy) -> Result<FarSide, Failure> {
+    let deliver = options.deliver.clone().unwrap_or(Deliver::Keep);
+    let relay = options.relay.clone().unwrap_or_default();
+    // A kept message is not queued, so nobody would send it on.
+    if deliver == Deliver::Keep && relay.is_relaying() {
+        return Err(wrong(
+            "--relay needs a place for the mail of this host: add --deliver maildir:DIR or lmtp:HOST:PORT",
+        ));
+    }
+    if !options.dns.is_empty() && relay != RelayRoute::Mx {
+        return Err(wrong("--dns is of no use without --relay mx"));
+    }
+    Ok(FarSide {
+        deliver,
+        relay,
+        dns: options.dns.clone(),
+        hostname: hostname.clone(),
+        listen: options.listen.clone(),
+        has_several_domains: options.domain.len() > 1,
+        addressing: policy.addressing().clone(),
+    })
 }
 
 /// What addresses mean here: the domains, and the files that are named.
@@ -149,6 +177,9 @@ fn config(options: &Options, hostname: DomainName) -> Result<Config, String> {
         config.session.mails = at_least(mails, 1, "max-messages-per-connection")?;
     }
     config.accept_bare_lf = options.accept_bare_lf.clone();
+    config.keeps_mail = options.deliver.as_ref().is_none_or(|deliver| *deliver == Deliver::Keep);
+    // Who keeps mail makes no reports, and so promises none.
+    config.session.dsn = !config.keeps_mail;
     Ok(config)
 }
 

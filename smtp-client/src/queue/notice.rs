@@ -9,9 +9,10 @@ use std::io::{self, Read, Write};
 use smtp_proto::address::{Mailbox, ReversePath};
 use smtp_proto::date::Timestamp;
 use smtp_proto::reply::EnhancedCode;
-use smtp_proto::report::{Action, Original, Report, ReportedRecipient};
+use smtp_proto::report::{Action, Original, Report, ReportedRecipient, status};
 use smtp_spool::{Claim, Due, Envelope, MessageId, Outcome, RecipientState, Settlement, Status, StoreError};
 
+use super::step::GIVEN_UP;
 use super::{Queue, Said};
 
 /// When to try again to make a report that could not be made.
@@ -172,6 +173,9 @@ fn status_of(told: &Told) -> EnhancedCode {
         Action::Delayed { .. } => 4,
         Action::Delivered | Action::Relayed | Action::Expanded => 2,
     };
+    if told.said.text.starts_with(GIVEN_UP) {
+        return EnhancedCode::new(class, status::EXPIRED.subject, status::EXPIRED.detail);
+    }
     let found = told.said.text.split(' ').nth(1).and_then(EnhancedCode::parse);
     found.filter(|found| found.class == class).unwrap_or(EnhancedCode::new(class, 0, 0))
 }

@@ -15,6 +15,9 @@ use crate::quoted::Quoted;
 /// Claims that are taken at once: one at a time would be several times dearer.
 const CLAIMS: usize = 20;
 
+/// How the words begin when a recipient is given up.
+pub(super) const GIVEN_UP: &str = "given up after ";
+
 /// What a lane turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -188,7 +191,7 @@ impl Queue {
                 if self.settings.schedule.is_over(received_at, state.attempts.saturating_add(1), now) =>
             {
                 let days = now.saturating_sub(received_at) / (24 * 3_600);
-                Verdict::Failed(Said { relay, text: format!("550 5.4.7 given up after {days} days; last: {text}") })
+                Verdict::Failed(Said { relay, text: format!("{GIVEN_UP}{days} days; the last answer was: {text}") })
             }
             verdict => verdict,
         }

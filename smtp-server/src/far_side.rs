@@ -1,0 +1,95 @@
+//! The far side of the server program: from settings to a queue that runs, unless mail is kept.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use smtp_client::dns::{Settings as DnsSettings, SystemResolver};
+use smtp_client::lmtp_server::LmtpServer;
+use smtp_client::mx::Own;
+use smtp_client::queue::{Queue, Runner, Settings};
+use smtp_server::addressing::LocalAddressing;
+use smtp_server::delivery::{Delivery, Mailboxes, Outside};
+use smtp_server::maildir::{Layout, Maildir};
+use smtp_server::proto::address::{Domain, DomainName, LocalPart, Mailbox};
+use smtp_server::relay_route::RelayRoute;
+use smtp_server::spool::Store;
+
+use crate::exit::{self, Failure};
+use crate::options::Deliver;
+
+/// What becomes of accepted mail.
+#[derive(Debug)]
+pub(crate) struct FarSide {
+    pub(crate) deliver: Deliver,
+    pub(crate) relay: RelayRoute,
+    /// Name servers to ask in place of the system's.
+    pub(crate) dns: Vec<SocketAddr>,
+    pub(crate) hostname: DomainName,
+    /// Where we listen: whoever finds one of these addresses has found us.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Whether more than one domain is served, each with mailboxes of its own.
+    pub(crate) has_several_domains: bool,
+    pub(crate) addressing: Arc<LocalAddressing>,
+}
+
+impl FarSide {
+    /// Starts the queue. `None`: mail stays where it is.
+    pub(crate) fn start(self, store: Arc<dyn Store>) -> Result<Option<Runner>, Failure> {
+        let hostname = Domain::Name(self.hostname.clone());
+        let mailboxes = match &self.deliver {
+            Deliver::Keep => return Ok(None),
+            Deliver::Maildir(path) => self.maildir(path)?,
+            Deliver::Lmtp(server) => Mailboxes::Lmtp { server: server.clone(), hello_name: hostname.clone() },
+        };
+        let own = Own {
+            names: self.addressing.domains().iter().cloned().chain([self.hostname.clone()]).collect(),
+            addresses: self.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
+        };
+        let resolver = Box::new(SystemResolver::new(self.dns_settings()));
+        let outside = Outside::new(self.relay, hostname.clone(), own, resolver);
+        let delivery = Arc::new(Delivery::new(self.addressing, mailboxes, outside));
+        let queue = Queue::new(store, delivery.clone(), delivery, Settings::new(hostname));
+        let runner = queue.and_then(Runner::start);
+        runner.map(Some).map_err(|error| Failure::new(exit::SYSTEM, format!("the queue cannot be started: {error}")))
+    }
+
+    fn maildir(&self, path: &Path) -> Result<Mailboxes, Failure> {
+        let layout = if self.has_several_domains { Layout::DomainAndLocalPart } else { Layout::LocalPart };
+        let maildir = Maildir::open(path, layout)
+            .map_err(|error| Failure::new(exit::SPOOL, format!("--deliver maildir:{}: {error}", path.display())))?;
+        let home = self.addressing.domains().first().unwrap_or(&self.hostname);
+        let postmaster = Mailbox::new(LocalPart::postmaster(), Domain::Name(home.clone()))
+            .map_err(|error| Failure::new(exit::CONFIG, format!("postmaster at {home}: {error}")))?;
+        Ok(Mailboxes::Maildir { maildir, postmaster, host: Domain::Name(self.hostname.clone()) })
+    }
+
+    /// As the system has them; a file that cannot be read leaves the name server of this host.
+    fn dns_settings(&self) -> DnsSettings {
+        let mut settings = DnsSettings::read(Path::new(DnsSettings::FILE)).unwrap_or_else(|error| {
+            if self.relay == RelayRoute::Mx && self.dns.is_empty() {
+                log::warn!("{}: {error}; the name server of this host is asked", DnsSettings::FILE);
+            }
+            DnsSettings::default()
+        });
+        if !self.dns.is_empty() {
+            settings.servers.clone_from(&self.dns);
+        }
+        settings
+    }
+}
+
+/// Reads `keep`, `maildir:DIR`, `lmtp:HOST:PORT` or `lmtp:unix:PATH`.
+pub(crate) fn deliver(text: &str) -> Result<Deliver, String> {
+    if text == "keep" {
+        return Ok(Deliver::Keep);
+    }
+    if let Some(path) = text.strip_prefix("maildir:").filter(|path| !path.is_empty()) {
+        return Ok(Deliver::Maildir(PathBuf::from(path)));
+    }
+    match text.strip_prefix("lmtp:").map(str::parse::<LmtpServer>) {
+        Some(Ok(server)) => Ok(Deliver::Lmtp(server)),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err("write keep, maildir:DIR, lmtp:HOST:PORT or lmtp:unix:PATH".to_owned()),
+    }
+}
