@@ -99,19 +99,45 @@ impl Connection {
 
     /// Calls a server and says hello. Its addresses are tried in turn.
     pub fn open_to(server: &ServerName, mut options: Options) -> Result<Self, ConnectError> {
-        if let Some(name) = options.hello_name.take_if(|name| !name.to_string().is_ascii()) {
-            return Err(ConnectError::HelloName(name));
-        }
+        check_hello_name(&mut options)?;
         let (stream, address) = call(server, options.connect_timeout, options.give_up_at)?;
-        Connection::over(stream, address, options)
+        Connection::over(stream, address, &mut options)
     }
 
-    fn over(stream: TcpStream, peer: SocketAddr, options: Options) -> Result<Self, ConnectError> {
-        let mut wire = Wire::new(stream, options.observer).map_err(ConnectError::Io)?;
-        wire.observer.connected(peer);
+    /// Calls these addresses in turn until one is ready for mail: those of the hosts that take mail for a domain. A host that
+    /// accepts the connection and has no time, or does not want to talk, is as good as one that is not there (RFC 5321, 5.1:
+    /// "until a delivery attempt succeeds"). [`Connection::peer`] says which one it was.
+    ///
+    /// If none is ready, the error is that of the last one, but a refusal for good counts only if there is nothing else: as
+    /// long as one of them may take the message later, it is not refused.
+    pub fn open_any(addresses: &[SocketAddr], mut options: Options) -> Result<Self, ConnectError> {
+        check_hello_name(&mut options)?;
+        let mut last: Option<ConnectError> = None;
+        for &address in addresses {
+            if last.is_some() && options.give_up_at.is_some_and(|give_up_at| Instant::now() >= give_up_at) {
+                break;
+            }
+            let stream = call_address(address, options.connect_timeout, options.give_up_at);
+            match stream.and_then(|stream| Connection::over(stream, address, &mut options)) {
+                Ok(connection) => return Ok(connection),
+                Err(error) => {
+                    log::debug!("{error}");
+                    let is_better = error.is_transient() || !last.as_ref().is_some_and(ConnectError::is_transient);
+                    last = if is_better { Some(error) } else { last };
+                }
+            }
+        }
+        Err(last.unwrap_or_else(no_address))
+    }
+
+    /// Over a connection that is open. Who watches is given back if it does not become a conversation.
+    fn over(stream: TcpStream, peer: SocketAddr, options: &mut Options) -> Result<Self, ConnectError> {
+        let mut wire = Wire::new(stream, Box::new(Unobserved)).map_err(ConnectError::Io)?;
         let local = wire.local_address().map_err(ConnectError::Io)?;
-        let hello_name = options.hello_name.unwrap_or_else(|| host_name(local));
-        let Options { pipelining, chunking, timeouts, .. } = options;
+        std::mem::swap(&mut wire.observer, &mut options.observer);
+        wire.observer.connected(peer);
+        let hello_name = options.hello_name.clone().unwrap_or_else(|| host_name(local));
+        let &mut Options { pipelining, chunking, timeouts, .. } = options;
         let config = Config { hello_name, pipelining, chunking, timeouts };
         let mut connection = Connection {
             wire,
@@ -128,7 +154,10 @@ impl Connection {
         loop {
             match connection.next_event() {
                 Event::Ready => return Ok(connection),
-                Event::Closed(ending) => return Err(ConnectError::Session(Box::new(connection.circumstances), ending)),
+                Event::Closed(ending) => {
+                    options.observer = connection.wire.observer;
+                    return Err(ConnectError::Session(Box::new(connection.circumstances), ending));
+                }
                 Event::NeedInput | Event::WantContent | Event::Finished(_) => {}
             }
         }
@@ -448,17 +477,34 @@ pub(crate) fn call(
 ) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let resolved = server.resolve_until(give_up_at);
     let addresses = resolved.map_err(|error| ConnectError::Resolve(server.clone(), error))?;
-    let mut last = ConnectError::Io(io::ErrorKind::NotFound.into());
+    let mut last = no_address();
     for address in addresses {
-        let patience = later(Instant::now(), connect_timeout);
-        let deadline = give_up_at.map_or(patience, |give_up_at| give_up_at.min(patience));
-        let began = Instant::now();
-        match Wire::connect(address, deadline) {
+        match call_address(address, connect_timeout, give_up_at) {
             Ok(stream) => return Ok((stream, address)),
-            Err(error) => last = ConnectError::Connect(address, began.elapsed(), error),
+            Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+fn call_address(
+    address: SocketAddr,
+    connect_timeout: Duration,
+    give_up_at: Option<Instant>,
+) -> Result<TcpStream, ConnectError> {
+    let began = Instant::now();
+    let patience = later(began, connect_timeout);
+    let deadline = give_up_at.map_or(patience, |give_up_at| give_up_at.min(patience));
+    Wire::connect(address, deadline).map_err(|error| ConnectError::Connect(address, began.elapsed(), error))
+}
+
+fn no_address() -> ConnectError {
+    ConnectError::Io(io::ErrorKind::NotFound.into())
+}
+
+fn check_hello_name(options: &mut Options) -> Result<(), ConnectError> {
+    let name = options.hello_name.take_if(|name| !name.to_string().is_ascii());
+    name.map_or(Ok(()), |name| Err(ConnectError::HelloName(name)))
 }
 
 impl fmt::Debug for Connection {

@@ -11,6 +11,7 @@ pub mod peer;
 pub mod transcript;
 pub mod scripted_server;
 pub mod processes;
+pub mod dns_server;
 pub mod client;
 
 use std::time::{Duration, Instant};

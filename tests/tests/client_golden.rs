@@ -77,6 +77,7 @@ fn help() {
         ("help", &["--help"][..]),
         ("help-send", &["send", "--help"]),
         ("help-probe", &["probe", "--help"]),
+        ("help-mx", &["mx", "--help"]),
         ("help-replay", &["replay", "--help"]),
         ("help-load", &["load", "--help"]),
         ("error-no-command", &[]),

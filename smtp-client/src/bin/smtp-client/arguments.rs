@@ -1,8 +1,10 @@
 //! The values of options, read into types that hold nothing unfit for the wire.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use smtp_client::dns::settings;
 use smtp_client::proto::address::{AddressError, Domain, ForwardPath, ReversePath};
 use smtp_client::proto::limits;
 use smtp_client::proto::parameter::{Notify, Ret};
@@ -44,6 +46,14 @@ pub(crate) fn default_server() -> ServerName {
 
 pub(crate) fn server(text: &str) -> Result<ServerName, String> {
     text.parse().map_err(|_| format!("not a server; {}", ServerName::FORMS))
+}
+
+pub(crate) fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    settings::parse_server(text).ok_or_else(|| "not an address, or not one with a port".to_owned())
+}
+
+pub(crate) fn domain(text: &str) -> Result<Domain, String> {
+    text.parse().map_err(|error: AddressError| error.to_string())
 }
 
 pub(crate) fn reverse_path(text: &str) -> Result<ReversePath, String> {

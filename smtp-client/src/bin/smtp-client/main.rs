@@ -6,6 +6,7 @@ mod load;
 mod watch;
 mod send;
 mod probe;
+mod mx;
 mod replay;
 
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use arguments::STANDARD_INPUT;
 
 const PROGRAM: &str = "smtp-client";
 
-/// Sends mail over SMTP, asks servers what they can do, holds recorded conversations again.
+/// Sends mail over SMTP, asks servers what they can do and DNS where mail goes, holds recorded conversations again.
 #[derive(FromArgs)]
 #[argh(
     help_triggers("-h", "--help", "help"),
@@ -33,6 +34,7 @@ struct Arguments {
 enum Command {
     Send(send::Send),
     Probe(probe::Probe),
+    Mx(mx::Mx),
     Replay(replay::Replay),
     Load(load::Load),
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Send(send) => send::run(send),
         Command::Probe(probe) => probe::run(probe),
+        Command::Mx(mx) => mx::run(mx),
         Command::Replay(replay) => replay::run(replay),
         Command::Load(load) => load::run(load),
     }
