@@ -2,7 +2,8 @@
 //!
 //! Our server against six clients, our client against four servers, by DATA and, where both sides know it, by BDAT. Every
 //! message is compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last
-//! line, and without the fields that the receiver put on top.
+//! line, and without the fields that the receiver put on top. And our resolver against a DNS server, which tells where mail
+//! goes.
 
 mod shapes;
 mod exim;
@@ -10,6 +11,7 @@ mod clients;
 mod our_server;
 mod servers;
 mod our_client;
+mod dns;
 
 use crate::workshop::Outcome;
 use crate::workshop::process::is_installed;
@@ -37,6 +39,8 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     our_server::run(&programs, &scratch, &mut tally)?;
     println!("\n== our client, their servers");
     our_client::run(&programs, &scratch, &mut tally)?;
+    println!("\n== our resolver, their DNS server");
+    dns::run(&programs, &mut tally)?;
     drop(scratch);
     tally.finish()
 }

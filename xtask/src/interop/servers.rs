@@ -115,7 +115,7 @@ fn files(directory: &Path) -> Outcome<Vec<PathBuf>> {
 }
 
 /// An address at which nobody listens. Somebody else may take it before the server does; then the server says so.
-fn free_address() -> Outcome<SocketAddr> {
+pub(super) fn free_address() -> Outcome<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").or_fail("looking for a free port")?;
     listener.local_addr().or_fail("looking for a free port")
 }
