@@ -104,12 +104,12 @@ impl Connection {
         Connection::over(stream, address, &mut options)
     }
 
-    /// Calls these addresses in turn until one is ready for mail: those of the hosts that take mail for a domain. A host that
-    /// accepts the connection and has no time, or does not want to talk, is as good as one that is not there (RFC 5321, 5.1:
-    /// "until a delivery attempt succeeds"). [`Connection::peer`] says which one it was.
+    /// Calls these addresses in turn until one is ready for mail: those of the hosts that take mail for a domain. A
+    /// host that accepts the connection and has no time, or does not want to talk, is as good as one that is not there
+    /// (RFC 5321, 5.1: "until a delivery attempt succeeds"). [`Connection::peer`] says which one it was.
     ///
-    /// If none is ready, the error is that of the last one, but a refusal for good counts only if there is nothing else: as
-    /// long as one of them may take the message later, it is not refused.
+    /// If none is ready, the error is that of the last one, but a refusal for good counts only if there is nothing
+    /// else: as long as one of them may take the message later, it is not refused.
     pub fn open_any(addresses: &[SocketAddr], mut options: Options) -> Result<Self, ConnectError> {
         check_hello_name(&mut options)?;
         let mut last: Option<ConnectError> = None;

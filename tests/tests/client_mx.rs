@@ -159,7 +159,8 @@ fn one_json_object() {
     let output = mx(&server, &["--json", "example.org"]);
     assert_eq!((code(&output), errors(&output)), (0, ""));
     let expected = [
-        r#"{"domain":"example.org","hosts":[{"name":"mx.example.org","preference":10,"addresses":["2001:db8::1","192.0.2.1"]},"#,
+        r#"{"domain":"example.org","hosts":["#,
+        r#"{"name":"mx.example.org","preference":10,"addresses":["2001:db8::1","192.0.2.1"]},"#,
         r#"{"name":"backup.example.net","preference":20,"addresses":["192.0.2.2"]}],"failure":null}"#,
         "\n",
     ];
