@@ -1,11 +1,11 @@
 //! What DNS says about a domain: its mail exchangers, and the addresses of a host.
 //!
-//! [`Resolver`] is the question; who asks it does not know whether a [`SystemResolver`] or a [`Table`] answers. The rules of
-//! mail (which exchanger first, what it means that there is none) are not here but in [`crate::mx`].
+//! [`Resolver`] is the question; who asks it does not know whether a [`SystemResolver`] or a [`Table`] answers. The
+//! rules of mail (which exchanger first, what it means that there is none) are not here but in [`crate::mx`].
 //!
-//! The files, in the order in which a question passes through them: a [`name`] that is fit for DNS, the [`settings`] that
-//! say whom to ask, the [`system`] resolver with its cache, the `exchange` of octets with one server, and the `message`
-//! that they are.
+//! The files, in the order in which a question passes through them: a [`name`] that is fit for DNS, the [`settings`]
+//! that say whom to ask, the `system` resolver with its cache, the `exchange` of octets with one server, and the
+//! `message` that they are.
 
 pub mod name;
 pub mod settings;
@@ -25,13 +25,13 @@ pub use settings::Settings;
 pub use system::SystemResolver;
 pub use table::Table;
 
-/// How many CNAME records one name may lead through. RFC 1034, 3.6.2 asks for no number; honest zones need two or three.
+/// How many CNAME records one name may lead through. RFC 1034, 3.6.2 has no number; honest zones need two or three.
 pub const CHAIN_LENGTH: usize = 8;
 
 /// Who answers questions about domains.
 ///
-/// Names are complete: no answer may come from a search list or from any other way to complete a partial name (RFC 5321,
-/// 5.1). CNAME records are followed. Answers come until the deadline or not at all.
+/// Names are complete: no answer may come from a search list, or from any other way to complete a partial name
+/// (RFC 5321, 5.1). CNAME records are followed. Answers come until the deadline or not at all.
 pub trait Resolver: Send + Sync {
     /// The MX records of a domain, in any order, at least one.
     fn mx(&self, name: &Name, deadline: Instant) -> Result<Vec<Mx>, DnsError>;

@@ -18,12 +18,13 @@
 //! ```
 //!
 //! What happens to a message, in the order of the modules: its addresses are read from its own [`header`], if nobody gave
-//! others; its [`content`] is looked at once, so that what cannot be sent is refused before anybody is called; a
-//! [`connection`] is opened, which drives the conversation of [`smtp_proto::client`]; a [`batch`] sends many messages over
-//! one connection and tries again later what was not refused for good. Whoever wants to see the conversation watches it with
-//! a [`transcript`], keeps it with a [`recorder`] in the notation of a [`dialogue`], and holds it again with a [`replay`].
-//! [`Connection::open_lmtp`] speaks LMTP with a server that has mailboxes ([`lmtp_server`]), over TCP or a Unix socket. Blocking
-//! code throughout: one thread, one conversation.
+//! others; its [`content`] is looked at once, so that what cannot be sent is refused before anybody is called; [`mx`]
+//! finds out from [`dns`] which servers take mail for a domain, unless one is given; a [`connection`] is opened, which
+//! drives the conversation of [`smtp_proto::client`]; a [`batch`] sends many messages over one connection and tries
+//! again later what was not refused for good. Whoever wants to see the conversation watches it with a [`transcript`],
+//! keeps it with a [`recorder`] in the notation of a [`dialogue`], and holds it again with a [`replay`].
+//! [`Connection::open_lmtp`] speaks LMTP with a server that has mailboxes ([`lmtp_server`]), over TCP or a Unix socket.
+//! The [`queue`] brings what a spool keeps to where it belongs. Blocking code throughout: one thread, one conversation.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Where mail for a domain goes: the hosts and addresses that take it, in the order in which they are to be tried (RFC 5321,
-//! 5.1), or the reason why there are none.
+//! Where mail for a domain goes: the hosts and addresses that take it, in the order in which they are to be tried, or the
+//! reason why there are none (RFC 5321, 5.1).
 //!
 //! The rules, in the order in which they are asked:
 //!
@@ -142,8 +142,8 @@ fn hosts(
     let name = Name::try_from(domain).map_err(Cause::Name)?;
     let records = match resolver.mx(&name, deadline) {
         Ok(records) => records,
-        // RFC 5321, 5.1: "the address is treated as if it was associated with an implicit MX RR, with a preference of 0,
-        // pointing to that host". Only a server that says so counts: one that is silent may have MX records to tell.
+        // RFC 5321, 5.1: "the address is treated as if it was associated with an implicit MX RR, with a preference of
+        // 0, pointing to that host". Only a server that says so counts: one that is silent may have MX records to tell.
         Err(DnsError::NoRecord) => vec![Mx { preference: 0, exchange: Exchange::Host(name) }],
         Err(DnsError::NoName) => return Err(Cause::NoSuchDomain),
         Err(error) => return Err(Cause::Dns(error)),
@@ -213,8 +213,8 @@ impl NoTarget {
     /// Whether the same may work later.
     ///
     /// A domain whose hosts have no address is permanent: "if MX records are present, but none of them are usable, this
-    /// situation MUST be reported as an error" (RFC 5321, 5.1), and so it is with the implicit one. As long as DNS could not
-    /// tell of one of them, it is not.
+    /// situation MUST be reported as an error" (RFC 5321, 5.1), and so it is with the implicit one. As long as DNS
+    /// could not tell of one of them, it is not.
     pub fn is_transient(&self) -> bool {
         matches!(&self.cause, Cause::Dns(error) if error.is_transient())
     }

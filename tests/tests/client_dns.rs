@@ -300,8 +300,8 @@ fn answers_are_remembered_for_as_long_as_they_count() {
     assert_eq!(failing.questions().len(), 2);
 }
 
-/// While one thread waits for an answer, another one gets what is known: the answer to the first comes only when the second
-/// has its own.
+/// While one thread waits for an answer, another one gets what is known: the answer to the first comes only when the
+/// second has its own.
 #[test]
 fn no_thread_waits_for_the_question_of_another() {
     let zone = Zone::new().mx("known.example", 10, "mx.example.org");

@@ -2,8 +2,8 @@
 //!
 //! Our server against six clients, our client against four servers, by DATA and, where both sides know it, by BDAT. Every
 //! message is compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last
-//! line, and without the fields that the receiver put on top. And our resolver against a DNS server, which tells where mail
-//! goes.
+//! line, and without the fields that the receiver put on top. And our resolver against a DNS server, which tells where
+//! mail goes.
 
 mod shapes;
 mod exim;

@@ -192,8 +192,8 @@ impl Kind {
     }
 }
 
-/// The codec makes room for as many records as the header announces, before it looks for the first: so a few octets could
-/// ask for many megabytes.
+/// The codec makes room for as many records as the header announces, before it looks for the first: so a few octets
+/// could ask for many megabytes.
 fn is_room_for_counts(octets: &[u8]) -> bool {
     let count = |place: usize| match octets.get(place..place + 2) {
         Some(&[high, low]) => usize::from(u16::from_be_bytes([high, low])),

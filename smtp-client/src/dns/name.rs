@@ -1,5 +1,5 @@
-//! A name to be looked up: wider than a mail domain, since hosts with an underscore exist and are reached, and narrower,
-//! since DNS holds ASCII.
+//! A name to be looked up: wider than a mail domain, since hosts with an underscore exist and are reached, and
+//! narrower, since DNS holds ASCII.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +10,8 @@ use smtp_proto::limits::LABEL_OCTETS;
 /// Octets of a name as text, without the final dot. On the wire it has two more (RFC 1035, 2.3.4: 255).
 const NAME_OCTETS: usize = 253;
 
-/// A complete name, without the final dot: labels of visible ASCII. In lower case, because case does not count (RFC 4343),
-/// and so equal names are equal.
+/// A complete name, without the final dot: labels of visible ASCII. In lower case, because case does not count
+/// (RFC 4343), and so equal names are equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 

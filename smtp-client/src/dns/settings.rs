@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn a_file_and_what_is_taken_from_it() {
         let text = b"# ours\nnameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.org\ndomain example.net\n\
-                    nameserver fe80::1%7\nnameserver 192.0.2.54\noptions timeout:2 attempts:3 edns0 rotate new-thing\n\xff\n";
+                    nameserver fe80::1%7\nnameserver 192.0.2.54\n\
+                    options timeout:2 attempts:3 edns0 rotate new-thing\n\xff\n";
         let settings = Settings::parse(text);
         let servers: Vec<String> = settings.servers.iter().map(SocketAddr::to_string).collect();
         assert_eq!(servers, ["192.0.2.53:53", "[2001:db8::53]:53", "[fe80::1%7]:53"]);

@@ -1,7 +1,7 @@
 //! The resolver of a host: asks the recursive servers of its settings, follows CNAME records, remembers.
 //!
-//! A stub: it leaves the way from the root to the domain to the servers, and believes them. Who cannot trust the network
-//! between itself and its server runs one on its own host.
+//! A stub: it leaves the way from the root to the domain to the servers, and believes them. Who cannot trust the
+//! network between itself and its server runs one on its own host.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -113,8 +113,8 @@ impl Resolver for SystemResolver {
 type Addresses = Result<Vec<IpAddr>, DnsError>;
 
 /// The addresses of both families by turns, in each in the order of the answer, IPv6 first: so a network that has one
-/// family only does not keep us from the second address for long (RFC 8305, 4). One family will do; if there is none, it
-/// matters most that somebody may know later, and then that the name exists.
+/// family only does not keep us from the second address for long (RFC 8305, 4). One family will do; if there is none,
+/// it matters most that somebody may know later, and then that the name exists.
 fn both_families(ipv6: Addresses, ipv4: Addresses) -> Addresses {
     match (ipv6, ipv4) {
         (Ok(ipv6), Ok(ipv4)) => {

@@ -17,8 +17,8 @@ use crate::{arguments, complain, exit};
 /// How long all questions may take together, if nobody says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Looks up the hosts that take mail for a domain, and their addresses, in the order in which they would be tried: a line
-/// each, with the preference in front. No mail is sent, and no mail server is called.
+/// Looks up the hosts that take mail for a domain, and their addresses, in the order in which they would be tried: a
+/// line each, with the preference in front. No mail is sent, and no mail server is called.
 #[derive(FromArgs, Debug)]
 #[argh(
     subcommand,
@@ -77,7 +77,8 @@ pub(crate) fn run(arguments: Mx) -> ExitCode {
     }
 }
 
-/// A server on the command line goes before those of the file; everything else comes from the file, if there is one to read.
+/// A server on the command line goes before those of the file; everything else comes from the file, if there is one to
+/// read.
 fn settings(arguments: &Mx) -> Result<Settings, (&Path, io::Error)> {
     let mut settings = match &arguments.resolv_conf {
         Some(path) => Settings::read(path).map_err(|error| (path.as_path(), error))?,
