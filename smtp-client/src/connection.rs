@@ -11,12 +11,13 @@ mod error;
 
 use std::fmt;
 use std::io::{self, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use smtp_proto::address::{AddressLiteral, Domain, DomainName, ForwardPath};
 use smtp_proto::client::{
-    Cause, ClientSession, Config, Ending, Event, Failure, Outcome, RecipientOutcome, Stage, StartError, Timeouts, Until,
+    Cause, ClientSession, Config, Ending, Event, Failure, Outcome, Protocol, RecipientOutcome, Stage, StartError,
+    Timeouts, Until,
 };
 use smtp_proto::extension::Extensions;
 use smtp_proto::parameter::Body;
@@ -25,9 +26,11 @@ use smtp_proto::reply_parser::ReplyError;
 use smtp_proto::transaction::Transaction;
 
 use crate::content::Content;
+use crate::lmtp_server::LmtpServer;
+use crate::peer::Peer;
 use crate::server_name::ServerName;
 use crate::transcript::{Observer, Unobserved};
-use crate::wire::{Kind, Wire, WriteError, later};
+use crate::wire::{Kind, Stream, Wire, WriteError, later};
 pub use circumstances::Circumstances;
 pub use error::{ConnectError, SendError};
 
@@ -98,21 +101,36 @@ impl Connection {
     }
 
     /// Calls a server and says hello. Its addresses are tried in turn.
-    pub fn open_to(server: &ServerName, mut options: Options) -> Result<Self, ConnectError> {
+    pub fn open_to(server: &ServerName, options: Options) -> Result<Self, ConnectError> {
+        Connection::open_with(Protocol::Smtp, options, |options| {
+            call(server, options.connect_timeout, options.give_up_at)
+        })
+    }
+
+    /// Calls a server of LMTP (RFC 2033), which delivers into mailboxes: the outcome holds an answer of its own for each
+    /// recipient, and what may be in doubt after a connection that broke is in doubt for those who had none yet.
+    pub fn open_lmtp(server: &LmtpServer, options: Options) -> Result<Self, ConnectError> {
+        Connection::open_with(Protocol::Lmtp, options, |options| match server {
+            LmtpServer::Tcp(server) => call(server, options.connect_timeout, options.give_up_at),
+            LmtpServer::Unix(path) => call_peer(Peer::Unix(path.clone()), options.connect_timeout, options.give_up_at),
+        })
+    }
+
+    fn open_with(
+        protocol: Protocol,
+        mut options: Options,
+        call: impl FnOnce(&Options) -> Result<(Stream, Peer), ConnectError>,
+    ) -> Result<Self, ConnectError> {
         if let Some(name) = options.hello_name.take_if(|name| !name.to_string().is_ascii()) {
             return Err(ConnectError::HelloName(name));
         }
-        let (stream, address) = call(server, options.connect_timeout, options.give_up_at)?;
-        Connection::over(stream, address, options)
-    }
-
-    fn over(stream: TcpStream, peer: SocketAddr, options: Options) -> Result<Self, ConnectError> {
+        let (stream, peer) = call(&options)?;
         let mut wire = Wire::new(stream, options.observer).map_err(ConnectError::Io)?;
-        wire.observer.connected(peer);
+        wire.observer.connected(&peer);
         let local = wire.local_address().map_err(ConnectError::Io)?;
         let hello_name = options.hello_name.unwrap_or_else(|| host_name(local));
         let Options { pipelining, chunking, timeouts, .. } = options;
-        let config = Config { hello_name, pipelining, chunking, timeouts };
+        let config = Config { hello_name, protocol, pipelining, chunking, timeouts };
         let mut connection = Connection {
             wire,
             session: ClientSession::new(config),
@@ -214,9 +232,9 @@ impl Connection {
         self.session.extensions()
     }
 
-    /// The address of the server.
-    pub fn peer(&self) -> SocketAddr {
-        self.circumstances.peer
+    /// The server.
+    pub fn peer(&self) -> &Peer {
+        &self.circumstances.peer
     }
 
     /// How things stood when the last transaction, or the conversation, ended.
@@ -445,20 +463,31 @@ pub(crate) fn call(
     server: &ServerName,
     connect_timeout: Duration,
     give_up_at: Option<Instant>,
-) -> Result<(TcpStream, SocketAddr), ConnectError> {
+) -> Result<(Stream, Peer), ConnectError> {
     let resolved = server.resolve_until(give_up_at);
     let addresses = resolved.map_err(|error| ConnectError::Resolve(server.clone(), error))?;
     let mut last = ConnectError::Io(io::ErrorKind::NotFound.into());
     for address in addresses {
-        let patience = later(Instant::now(), connect_timeout);
-        let deadline = give_up_at.map_or(patience, |give_up_at| give_up_at.min(patience));
-        let began = Instant::now();
-        match Wire::connect(address, deadline) {
-            Ok(stream) => return Ok((stream, address)),
-            Err(error) => last = ConnectError::Connect(address, began.elapsed(), error),
+        match call_peer(address.into(), connect_timeout, give_up_at) {
+            Ok(called) => return Ok(called),
+            Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+fn call_peer(
+    peer: Peer,
+    connect_timeout: Duration,
+    give_up_at: Option<Instant>,
+) -> Result<(Stream, Peer), ConnectError> {
+    let began = Instant::now();
+    let patience = later(began, connect_timeout);
+    let deadline = give_up_at.map_or(patience, |give_up_at| give_up_at.min(patience));
+    match Wire::connect(&peer, deadline) {
+        Ok(stream) => Ok((stream, peer)),
+        Err(error) => Err(ConnectError::Connect(peer, began.elapsed(), error)),
+    }
 }
 
 impl fmt::Debug for Connection {
@@ -488,13 +517,18 @@ fn not_tried(transaction: Transaction, failure: &Failure) -> Outcome {
     Outcome { recipients: recipients.map(|recipient| result(recipient.forward_path)).collect() }
 }
 
-/// RFC 5321, 4.1.4: the name of the host where it has one that others can look up, else its address in brackets.
-fn host_name(local: SocketAddr) -> Domain {
+/// RFC 5321, 4.1.4: the name of the host where it has one that others can look up, else its address in brackets. Over a socket
+/// of this host, which has no address, it is whom we both call localhost.
+fn host_name(local: Option<SocketAddr>) -> Domain {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     // `localhost.localdomain` is what a host is called that nobody has named.
     let is_full = |name: &String| name.is_ascii() && name.contains('.') && !name.ends_with(".localdomain");
     let name = name.filter(is_full).and_then(|name| name.parse::<DomainName>().ok());
-    name.map_or_else(|| Domain::Literal(AddressLiteral::from_ip(local.ip())), Domain::Name)
+    match (name, local) {
+        (Some(name), _) => Domain::Name(name),
+        (None, Some(local)) => Domain::Literal(AddressLiteral::from_ip(local.ip())),
+        (None, None) => Domain::Name(DomainName::localhost()),
+    }
 }
 
 #[cfg(test)]
@@ -524,7 +558,7 @@ mod tests {
 
     #[test]
     fn a_name_or_an_address_for_ehlo() {
-        match host_name(([192, 0, 2, 1], 1234).into()) {
+        match host_name(Some(([192, 0, 2, 1], 1234).into())) {
             Domain::Name(name) => assert!(name.as_str().contains('.')),
             literal => assert_eq!(literal.to_string(), "[192.0.2.1]"),
         }

@@ -22,8 +22,8 @@
 //! [`connection`] is opened, which drives the conversation of [`smtp_proto::client`]; a [`batch`] sends many messages over
 //! one connection and tries again later what was not refused for good. Whoever wants to see the conversation watches it with
 //! a [`transcript`], keeps it with a [`recorder`] in the notation of a [`dialogue`], and holds it again with a [`replay`].
-//! Blocking code throughout: one thread, one
-//! conversation.
+//! [`Connection::open_lmtp`] speaks LMTP with a server that has mailboxes ([`lmtp_server`]), over TCP or a Unix socket. Blocking
+//! code throughout: one thread, one conversation.
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +33,8 @@ mod positioned_reader;
 pub mod mbox;
 pub mod source;
 pub mod server_name;
+pub mod lmtp_server;
+pub mod peer;
 pub mod transcript;
 pub mod dialogue;
 pub mod recorder;

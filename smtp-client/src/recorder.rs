@@ -5,13 +5,13 @@
 //! acted on it.
 
 use std::io::{self, BufWriter, Write};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smtp_proto::limits;
 use smtp_proto::printable::Printable;
 
 use crate::dialogue::write_line;
+use crate::peer::Peer;
 use crate::transcript::Observer;
 
 /// Octets of what the client says on one line of the file. Lines of content have 1,000 at most (RFC 5321, 4.5.3.1.6); what
@@ -53,10 +53,10 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
-    fn connected(&mut self, address: SocketAddr) {
+    fn connected(&mut self, peer: &Peer) {
         let mut recording = self.lock();
         recording.finish();
-        recording.write(|output| writeln!(output, "\n== {address}"));
+        recording.write(|output| writeln!(output, "\n== {peer}"));
     }
 
     fn commands(&mut self, octets: &[u8]) {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use smtp_proto::printable::Printable;
 
 /// The port of SMTP (RFC 5321, 4.5.4.2).
-const SMTP_PORT: u16 = 25;
+pub(crate) const SMTP_PORT: u16 = 25;
 
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,10 @@ impl Default for ServerName {
 impl ServerName {
     /// How a server is written, for whoever wrote something else.
     pub const FORMS: &'static str = "write HOST:PORT, 192.0.2.1:25 or [2001:db8::1]:25";
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
 
     /// The addresses of the host, in the order in which the system's resolver gives them.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {

@@ -5,10 +5,12 @@ use std::io::Write;
 
 use smtp_proto::command::Command;
 
+use crate::peer::Peer;
+
 /// Who watches a conversation.
 pub trait Observer: Send {
-    /// The client opened a connection to this address.
-    fn connected(&mut self, _address: std::net::SocketAddr) {}
+    /// The client opened a connection.
+    fn connected(&mut self, _peer: &Peer) {}
     /// The client sent commands, in whole lines.
     fn commands(&mut self, _octets: &[u8]) {}
     /// The client sent octets of content.
@@ -29,9 +31,9 @@ impl Observer for Unobserved {}
 pub struct Both(pub Box<dyn Observer>, pub Box<dyn Observer>);
 
 impl Observer for Both {
-    fn connected(&mut self, address: std::net::SocketAddr) {
-        self.0.connected(address);
-        self.1.connected(address);
+    fn connected(&mut self, peer: &Peer) {
+        self.0.connected(peer);
+        self.1.connected(peer);
     }
 
     fn commands(&mut self, octets: &[u8]) {
@@ -106,8 +108,9 @@ fn announced_octets(line: &[u8]) -> Option<u64> {
 }
 
 impl<W: Write + Send> Observer for Transcript<W> {
-    fn connected(&mut self, address: std::net::SocketAddr) {
-        self.line("C", format!("<opens a TCP connection to {address}>").as_bytes());
+    fn connected(&mut self, peer: &Peer) {
+        let kind = if matches!(peer, Peer::Tcp(_)) { "TCP " } else { "" };
+        self.line("C", format!("<opens a {kind}connection to {peer}>").as_bytes());
     }
 
     fn commands(&mut self, octets: &[u8]) {
@@ -158,7 +161,7 @@ mod tests {
     #[test]
     fn a_conversation_in_pieces_of_any_size() {
         let text = written(|transcript| {
-            transcript.connected(([192, 0, 2, 1], 25).into());
+            transcript.connected(&Peer::Tcp(([192, 0, 2, 1], 25).into()));
             transcript.replies(b"220 mx");
             transcript.replies(b".example.org\r\n250-a\r\n250 b\r\n");
             transcript.commands(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\n");

@@ -1,15 +1,18 @@
 //! Octets with deadlines: what a blocking socket needs so that no peer holds it longer than was agreed.
 
+mod stream;
+
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
+use crate::peer::Peer;
 use crate::transcript::Observer;
+pub(crate) use stream::Stream;
 
 /// The longest single wait. Longer ones are made of several, since not every system takes any number of seconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
@@ -19,7 +22,7 @@ const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// A connected socket, and who watches it.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     pub(crate) observer: Box<dyn Observer>,
 }
 
@@ -57,20 +60,20 @@ impl fmt::Display for WriteError {
 
 impl Wire {
     /// Opens a connection.
-    pub(crate) fn connect(address: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
-        TcpStream::connect_timeout(&address, until(deadline))
+    pub(crate) fn connect(peer: &Peer, deadline: Instant) -> io::Result<Stream> {
+        Stream::connect(peer, until(deadline))
     }
 
     /// Takes over a connection.
-    pub(crate) fn new(stream: TcpStream, observer: Box<dyn Observer>) -> io::Result<Self> {
+    pub(crate) fn new(stream: Stream, observer: Box<dyn Observer>) -> io::Result<Self> {
         // Each flight is one write; nothing is gained by holding its last segment back for an acknowledgement.
-        stream.set_nodelay(true)?;
+        stream.set_no_delay()?;
         Ok(Wire { stream, observer })
     }
 
-    /// Our end of the connection.
-    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
+    /// Our end of the connection, where that has an address.
+    pub(crate) fn local_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.stream.local_address()
     }
 
     /// Writes all of it, however slowly it is taken, until the deadline. A timeout of the socket is for one call only, so
@@ -87,7 +90,7 @@ impl Wire {
             }
         }
         while !octets.is_empty() {
-            self.stream.set_write_timeout(Some(until(deadline).min(LOOK_UP))).map_err(WriteError::Broken)?;
+            self.stream.set_write_timeout(until(deadline).min(LOOK_UP)).map_err(WriteError::Broken)?;
             match self.stream.write(octets) {
                 Ok(0) => return Err(WriteError::Broken(io::ErrorKind::WriteZero.into())),
                 Ok(count) => octets = octets.get(count..).unwrap_or_default(),
@@ -110,7 +113,7 @@ impl Wire {
             if Instant::now() >= deadline {
                 return self.read_waiting(input)?.ok_or_else(|| io::ErrorKind::TimedOut.into());
             }
-            self.stream.set_read_timeout(Some(until(deadline)))?;
+            self.stream.set_read_timeout(until(deadline))?;
             match self.stream.read(&mut buffer) {
                 Ok(count) => return Ok(self.take(buffer.get(..count).unwrap_or_default(), input)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => {}

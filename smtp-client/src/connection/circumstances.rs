@@ -1,8 +1,9 @@
 //! What else there is to say about a result: who it was with, how long we waited, and what had come by then.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
+
+use crate::peer::Peer;
 
 /// Octets of an unfinished reply that are shown.
 const SHOWN_OCTETS: usize = 160;
@@ -10,8 +11,8 @@ const SHOWN_OCTETS: usize = 160;
 /// How a conversation stood when something was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Circumstances {
-    /// The address of the server.
-    pub peer: SocketAddr,
+    /// The server.
+    pub peer: Peer,
     /// How long it was since we had last said something, or opened the connection.
     pub waited: Duration,
     /// What had come of a reply that was not complete, or was none. Escaped, and cut where it is long.
@@ -20,7 +21,7 @@ pub struct Circumstances {
 
 impl Circumstances {
     /// Nothing was waited for yet.
-    pub fn new(peer: SocketAddr) -> Self {
+    pub fn new(peer: Peer) -> Self {
         Circumstances { peer, waited: Duration::ZERO, received: String::new() }
     }
 
@@ -51,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_long_reply_is_cut_and_nothing_steers_the_terminal() {
-        let mut circumstances = Circumstances::new(([192, 0, 2, 1], 25).into());
+        let mut circumstances = Circumstances::new(Peer::Tcp(([192, 0, 2, 1], 25).into()));
         circumstances.note(Duration::from_millis(1_234), "", b"");
         assert_eq!(circumstances.to_string(), "after 1.2 s");
         circumstances.note(Duration::from_secs(300), "250-first", b"250\x1b[2J\r\n");

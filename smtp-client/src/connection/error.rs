@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use smtp_proto::address::Domain;
@@ -10,6 +9,7 @@ use smtp_proto::client::{ContentError, Ending, StartError};
 use smtp_proto::content::BareCarriageReturn;
 
 use super::Circumstances;
+use crate::peer::Peer;
 use crate::server_name::{ServerName, ServerNameError};
 
 /// Why there is no conversation.
@@ -22,7 +22,7 @@ pub enum ConnectError {
     /// The name has no address.
     Resolve(ServerName, io::Error),
     /// No address accepted the connection; the last one tried, how long it took, and why it did not.
-    Connect(SocketAddr, Duration, io::Error),
+    Connect(Peer, Duration, io::Error),
     /// The server did not want to talk, or what it said was no SMTP.
     Session(Box<Circumstances>, Ending),
     /// The connection broke in a way that has nothing to do with the server.
@@ -73,11 +73,11 @@ impl fmt::Display for ConnectError {
             ConnectError::Name(error) => error.fmt(f),
             ConnectError::HelloName(name) => write!(f, "{name}: the name given with EHLO must be ASCII"),
             ConnectError::Resolve(name, error) => write!(f, "{name}: the name cannot be looked up: {error}"),
-            ConnectError::Connect(address, waited, error) => {
-                write!(f, "{address}: no connection: {error}; after {:.1} s", waited.as_secs_f64())
+            ConnectError::Connect(peer, waited, error) => {
+                write!(f, "{peer}: no connection: {error}; after {:.1} s", waited.as_secs_f64())
             }
             ConnectError::Session(circumstances, ending) => {
-                let peer = circumstances.peer;
+                let peer = &circumstances.peer;
                 match ending {
                     Ending::Refused(stage, reply) => write!(f, "{peer}: {stage}: {reply}"),
                     Ending::Goodbye(reply) => write!(f, "{peer}: {reply}"),

@@ -40,14 +40,14 @@ fn recorded(watch: impl Fn(&mut Recorder)) -> String {
     page.text().strip_prefix("# T\n").unwrap().to_owned()
 }
 
-fn address() -> SocketAddr {
-    ([192, 0, 2, 1], 25).into()
+fn peer() -> Peer {
+    Peer::Tcp(([192, 0, 2, 1], 25).into())
 }
 
 #[test]
 fn a_whole_conversation() {
     let text = recorded(|recorder| {
-        recorder.connected(address());
+        recorder.connected(&peer());
         recorder.replies(b"220-mx");
         recorder.replies(b".example.org\r\n220 ready\r\n");
         recorder.commands(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n");
@@ -57,7 +57,7 @@ fn a_whole_conversation() {
         recorder.content(b".\r\n");
         recorder.replies(b"250 OK\r\n");
         recorder.closed();
-        recorder.connected(address());
+        recorder.connected(&peer());
         recorder.replies(b"421 later\r\n");
         recorder.closed();
     });
@@ -183,7 +183,7 @@ fn a_file_that_cannot_be_written_is_tried_once() {
     let tries = Arc::new(Mutex::new(0));
     let mut recorder = Recorder::new(Full(tries.clone()), "x", "T");
     for _ in 0..3 {
-        recorder.connected(address());
+        recorder.connected(&peer());
         recorder.replies(b"220 mx\r\n");
         recorder.closed();
     }

@@ -50,9 +50,9 @@ enum Writing {
 impl<'a> Conversation<'a> {
     pub(super) fn open(server: &ServerName, options: &'a Options) -> Result<Self, At> {
         let without = |error| ("connect", Difference::NoConnection(error));
-        let (stream, address) = call(server, options.connect_timeout, options.give_up_at).map_err(without)?;
+        let (stream, peer) = call(server, options.connect_timeout, options.give_up_at).map_err(without)?;
         let mut wire = Wire::new(stream, (options.observer)()).map_err(|error| without(ConnectError::Io(error)))?;
-        wire.observer.connected(address);
+        wire.observer.connected(&peer);
         Ok(Conversation {
             options,
             deadline: options.give_up_at.unwrap_or_else(|| later(Instant::now(), Duration::MAX)),

@@ -138,6 +138,7 @@ mod tests {
     use std::time::Duration;
 
     use smtp_client::connection::Circumstances;
+    use smtp_client::peer::Peer;
     use smtp_client::proto::client::StartError;
     use smtp_client::proto::content::BareCarriageReturn;
     use smtp_client::proto::reply::{Code, EnhancedCode};
@@ -145,7 +146,9 @@ mod tests {
 
     use super::*;
 
-    const PEER: ([u8; 4], u16) = ([192, 0, 2, 1], 25);
+    fn peer() -> Peer {
+        Peer::Tcp(([192, 0, 2, 1], 25).into())
+    }
 
     fn reply(code: u16) -> Reply {
         Reply::new(Code::new(code).unwrap(), None, "text")
@@ -173,7 +176,7 @@ mod tests {
     }
 
     fn session(ending: Ending) -> Delivery {
-        no_connection(ConnectError::Session(Box::new(Circumstances::new(PEER.into())), ending))
+        no_connection(ConnectError::Session(Box::new(Circumstances::new(peer())), ending))
     }
 
     fn unresolved(kind: ErrorKind) -> Delivery {
@@ -207,7 +210,7 @@ mod tests {
             (not_sent(SendError::Journal(ErrorKind::StorageFull.into())), IO),
             (unresolved(ErrorKind::Other), NO_HOST),
             (unresolved(ErrorKind::TimedOut), TEMPORARY),
-            (no_connection(ConnectError::Connect(PEER.into(), Duration::ZERO, ErrorKind::TimedOut.into())), TEMPORARY),
+            (no_connection(ConnectError::Connect(peer(), Duration::ZERO, ErrorKind::TimedOut.into())), TEMPORARY),
             (session(Ending::Refused(Stage::Greeting, reply(554))), UNAVAILABLE),
             (session(Ending::Refused(Stage::Greeting, reply(421))), TEMPORARY),
             (session(Ending::Failed(Stage::Greeting, Cause::Timeout)), TEMPORARY),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use smtp_client::peer::Peer;
 use smtp_client::proto::reply::Reply;
 use smtp_client::proto::reply_parser::ReplyParser;
 use smtp_client::transcript::Observer;
@@ -72,10 +73,12 @@ impl Witness {
 }
 
 impl Observer for Witness {
-    fn connected(&mut self, address: SocketAddr) {
+    fn connected(&mut self, peer: &Peer) {
         let mut watched = self.lock();
         watched.seen.connecting = watched.since.elapsed();
-        watched.seen.address = Some(address);
+        if let Peer::Tcp(address) = peer {
+            watched.seen.address = Some(*address);
+        }
         watched.ask(Some(Question::Greeting));
     }
 
@@ -122,7 +125,7 @@ mod tests {
     #[test]
     fn replies_and_their_questions() {
         let mut witness = Witness::new();
-        witness.connected(([192, 0, 2, 1], 25).into());
+        witness.connected(&Peer::Tcp(([192, 0, 2, 1], 25).into()));
         witness.replies(b"220-mx\r\n22");
         witness.replies(b"0 ready\r\n");
         witness.commands(b"EHLO a\r\n");
