@@ -25,12 +25,12 @@ const TEMPORARY_NAMES: usize = 1_000;
 /// Opens the directory of all mailboxes, and makes it if need be.
 pub(super) fn open_root(path: &Path) -> Result<Directory, MaildirError> {
     let failed = |error| MaildirError::from_io("making", path.to_owned(), error);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let sync_parent = || File::open(parent)?.sync_all();
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all()).map_err(failed)?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Ok(()) => sync_parent().map_err(failed)?,
+        // Perhaps made by a process that came no further; its parent may be closed to us, if it was not.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => drop(sync_parent()),
         Err(error) => return Err(failed(error)),
     }
     Directory::open_path(path)

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use smtp_client::lmtp_server::{LmtpServer, LmtpServerError};
 use smtp_client::proto::address::{AddressError, Domain, ForwardPath, ReversePath};
 use smtp_client::proto::limits;
 use smtp_client::proto::parameter::{Notify, Ret};
@@ -44,6 +45,10 @@ pub(crate) fn default_server() -> ServerName {
 
 pub(crate) fn server(text: &str) -> Result<ServerName, String> {
     text.parse().map_err(|_| format!("not a server; {}", ServerName::FORMS))
+}
+
+pub(crate) fn lmtp_server(text: &str) -> Result<LmtpServer, String> {
+    text.parse().map_err(|error: LmtpServerError| error.to_string())
 }
 
 pub(crate) fn reverse_path(text: &str) -> Result<ReversePath, String> {
