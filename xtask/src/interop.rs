@@ -1,7 +1,7 @@
 //! `cargo xtask interop`: real mail with programs that others wrote.
 //!
-//! Our server against six clients, our client against four servers, by DATA and, where both sides know it, by BDAT. Every
-//! message is compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last
+//! Our server against six clients, our client against five servers, by DATA and, where both sides know it, by BDAT, one of them
+//! by LMTP; two readers of the Maildirs that we write. Every message is compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last
 //! line, and without the fields that the receiver put on top.
 
 mod shapes;
@@ -10,6 +10,7 @@ mod clients;
 mod our_server;
 mod servers;
 mod our_client;
+mod our_maildir;
 
 use crate::workshop::Outcome;
 use crate::workshop::process::is_installed;
@@ -37,6 +38,8 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     our_server::run(&programs, &scratch, &mut tally)?;
     println!("\n== our client, their servers");
     our_client::run(&programs, &scratch, &mut tally)?;
+    println!("\n== our Maildir, their readers");
+    our_maildir::run(&scratch, &mut tally)?;
     drop(scratch);
     tally.finish()
 }
