@@ -51,8 +51,8 @@ impl FromStr for LmtpServer {
             };
         }
         let server: ServerName = text.parse().map_err(|_| error("not a server"))?;
-        // RFC 2033, 5: "The LMTP protocol MUST NOT be used over the TCP port 25." It has no other port of its own, so one
-        // has to be named.
+        // RFC 2033, 5: never at the port of SMTP, where a client of SMTP would take one reply for all. LMTP has no other port
+        // of its own, so one has to be named.
         if server.port() == SMTP_PORT {
             return Err(error("LMTP needs a port of its own, and 25 is the port of SMTP"));
         }
@@ -83,7 +83,7 @@ mod tests {
             ("mail.example.org:24", Some("mail.example.org:24")),
             ("unix:/run/dovecot/lmtp", Some("unix:/run/dovecot/lmtp")),
             ("unix:lmtp", Some("unix:lmtp")),
-            ("unix:/a\nb", Some("unix:/a\\x0ab")),
+            ("unix:/a\nb", Some("unix:/a\\u{a}b")),
             // RFC 2033, 5.
             ("mail.example.org:25", None),
             ("mail.example.org", None),

@@ -258,6 +258,8 @@ mod tests {
 
         let networks = vec!["192.0.2.0/24".parse().unwrap()];
         let relaying = Options { relay: Some(RelayRoute::Mx), relay_from: networks.clone(), ..options };
+        assert_eq!(Setup::new(&relaying.clone().into()).map(|_| ()).unwrap_err().code, exit::CONFIG);
+        let relaying = Options { deliver: Some(crate::far_side::deliver("maildir:mail").unwrap()), ..relaying };
         let policy = Setup::new(&relaying.into()).unwrap().policy;
         assert!(policy.may_relay("192.0.2.1:1".parse().unwrap()) && !policy.may_relay("127.0.0.1:1".parse().unwrap()));
 

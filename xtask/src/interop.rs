@@ -1,9 +1,9 @@
 //! `cargo xtask interop`: real mail with programs that others wrote.
 //!
-//! Our server against six clients, our client against four servers, by DATA and, where both sides know it, by BDAT. Every
-//! message is compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last
-//! line, and without the fields that the receiver put on top. And our resolver against a DNS server, which tells where
-//! mail goes.
+//! Our server against six clients, our client against five servers, by DATA and, where both sides know it, by BDAT, one of
+//! them by LMTP; and two readers of the Maildirs that we write. Every message is compared octet for octet with what was
+//! meant to arrive: line ends normalised to CRLF, a CRLF behind the last line, and without the fields that the receiver put
+//! on top. And our resolver against a DNS server, which tells where mail goes.
 
 mod shapes;
 mod exim;
@@ -12,6 +12,7 @@ mod our_server;
 mod servers;
 mod our_client;
 mod dns;
+mod our_maildir;
 
 use crate::workshop::Outcome;
 use crate::workshop::process::is_installed;
@@ -41,6 +42,8 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     our_client::run(&programs, &scratch, &mut tally)?;
     println!("\n== our resolver, their DNS server");
     dns::run(&programs, &mut tally)?;
+    println!("\n== our Maildir, their readers");
+    our_maildir::run(&scratch, &mut tally)?;
     drop(scratch);
     tally.finish()
 }

@@ -27,7 +27,7 @@ tasks, the one to begin with first:
   ci        what must pass before a change goes in: format, tidy, clippy, test, documentation  [--without-tests]
   tidy      the house rules that a program can check; a part of ci
   requirements  holds docs/requirements.md against the code and the tests; a part of ci  [--write]
-  interop   our server and our client against swaks, curl, msmtp, Python, Postfix, Exim and dnsmasq
+  interop   our server and our client against swaks, curl, msmtp, Python, Postfix, Exim, Dovecot and dnsmasq
   torture   kills, power cuts, full disks: is everything there that was acknowledged?  [--quick]
   load      10,000 messages, a large one, 1,000 idle connections, a full pool; with figures
 

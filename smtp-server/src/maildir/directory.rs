@@ -113,7 +113,12 @@ impl Directory {
 
     /// Makes the names in it durable. To be called by `folders` alone.
     pub(super) fn sync(&self) -> Result<(), MaildirError> {
-        self.file.sync_all().map_err(|error| self.failed("syncing", "", error))
+        self.sync_by(File::sync_all)
+    }
+
+    /// The same by a call that may be another one, in tests.
+    pub(super) fn sync_by(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), MaildirError> {
+        sync(&self.file).map_err(|error| self.failed("syncing", "", error))
     }
 
     /// Where it was when it was opened.

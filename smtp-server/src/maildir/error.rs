@@ -93,3 +93,29 @@ impl std::error::Error for MaildirError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_say_what_to_do() {
+        for (errno, is_full, advice) in [
+            (Errno::ENOSPC, true, "make room or raise the quota"),
+            (Errno::EDQUOT, true, "make room or raise the quota"),
+            (Errno::EFBIG, true, "make room or raise the quota"),
+            (Errno::EACCES, false, "it must belong to the user as whom the server runs"),
+            (Errno::EPERM, false, "it must belong to the user as whom the server runs"),
+            (Errno::ENOTDIR, false, "links are not followed"),
+            (Errno::ENOENT, false, "must exist"),
+            (Errno::EIO, false, "look at the disk"),
+        ] {
+            let error = MaildirError::from_io("writing", PathBuf::from("mail/bob"), errno.into());
+            assert!(error.is_transient() && error.is_full() == is_full, "{error}");
+            let text = error.to_string();
+            assert!(text.contains("writing \"mail/bob\"") && text.contains(advice), "{text}");
+        }
+    }
+}

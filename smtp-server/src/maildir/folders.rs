@@ -25,12 +25,12 @@ const TEMPORARY_NAMES: usize = 1_000;
 /// Opens the directory of all mailboxes, and makes it if need be.
 pub(super) fn open_root(path: &Path) -> Result<Directory, MaildirError> {
     let failed = |error| MaildirError::from_io("making", path.to_owned(), error);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let sync_parent = || File::open(parent)?.sync_all();
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all()).map_err(failed)?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Ok(()) => sync_parent().map_err(failed)?,
+        // Perhaps made by a process that came no further; its parent may be closed to us, if it was not.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => drop(sync_parent()),
         Err(error) => return Err(failed(error)),
     }
     Directory::open_path(path)
@@ -102,13 +102,22 @@ impl Folders {
     /// Makes a written file a message. A failed sync is final: the kernel has dropped what it could not write, and
     /// would say "ok" the next time.
     pub(super) fn publish(&self, temporary: Temporary<'_>, name: &UniqueName) -> Result<(), MaildirError> {
-        let written = temporary.file.sync_all();
+        self.publish_by(File::sync_all, temporary, name)
+    }
+
+    fn publish_by(
+        &self,
+        sync: impl Fn(&File) -> io::Result<()>,
+        temporary: Temporary<'_>,
+        name: &UniqueName,
+    ) -> Result<(), MaildirError> {
+        let written = sync(&temporary.file);
         written.map_err(|error| temporary.folder.failed("syncing", &temporary.name, error))?;
         let is_ours = self.new.link(name.as_str(), temporary.folder, &temporary.name)?;
         if !is_ours && !self.new.has_file(name.as_str())? {
             return Err(self.new.failed("making", name.as_str(), io::ErrorKind::AlreadyExists.into()));
         }
-        let synced = self.new.sync();
+        let synced = self.new.sync_by(sync);
         if synced.is_err() && is_ours {
             // So that the next try writes it anew. A reader may have taken it by now: then that is the one copy.
             let _ = self.new.remove(name.as_str());
@@ -158,5 +167,38 @@ impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         // If this fails, the name is removed when it is old.
         let _ = self.folder.remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// The medium fails at the first sync, of the file, or at the second, of its folder. Either way there is no message, and
+    /// the next try makes one.
+    #[test]
+    fn a_sync_that_fails_leaves_nothing() {
+        for failing in [1, 2] {
+            let directory = tempfile::tempdir().unwrap();
+            let root = open_root(directory.path()).unwrap();
+            let folders = Folders::open(&root, &["bob".to_owned()]).unwrap();
+            let name = UniqueName::new(&"id".parse().unwrap(), 0, 0, &"localhost".parse().unwrap());
+            let calls = Cell::new(0);
+            let sync = |file: &File| {
+                calls.set(calls.get() + 1);
+                if calls.get() == failing { Err(io::Error::other("the medium failed")) } else { file.sync_all() }
+            };
+            let error = folders.publish_by(sync, folders.create(&name).unwrap(), &name).unwrap_err();
+            assert!(error.is_transient() && error.to_string().contains("the medium failed"), "{error}");
+            assert!(error.to_string().contains(if failing == 1 { "bob/tmp/" } else { "bob/new" }), "{error}");
+            assert!(!folders.has(&name).unwrap());
+            for folder in ["bob/tmp", "bob/new"] {
+                assert_eq!(std::fs::read_dir(directory.path().join(folder)).unwrap().count(), 0, "{folder}");
+            }
+            folders.publish(folders.create(&name).unwrap(), &name).unwrap();
+            assert!(folders.has(&name).unwrap());
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::clients::recipients;
-use super::servers::{Receiver, SERVERS, Sink};
+use super::servers::{Dovecot, Receiver, SERVERS, Sink};
 use super::shapes::{self, Shape};
 use super::{Content, SENDER};
 use crate::workshop::letter::{difference, with_lf};
@@ -29,6 +29,9 @@ pub(super) fn run(programs: &Programs, scratch: &Scratch, tally: &mut Tally) -> 
         if server.takes_chunks {
             every_shape(server.name, receiver.as_mut(), Content::Bdat, programs, scratch, tally);
         }
+    }
+    if super::servers::lacks_dovecot().is_none() {
+        tally.check("our client to Dovecot by LMTP: an answer for each recipient", mixed_answers(programs, scratch));
     }
     if is_installed("smtp-sink") {
         answers(programs, scratch, tally);
@@ -79,7 +82,7 @@ fn send(
 ) -> Outcome<Finished> {
     let file = scratch.file("client.eml", with_lf(&shape.octets))?;
     let mut command: Command = programs.client();
-    command.args(["send", "--retries", "0", "--server", &server.address().to_string(), "--from", SENDER]);
+    command.args(["send", "--retries", "0", "--from", SENDER]).args(server.option());
     if content == Content::Bdat {
         command.args(["--chunking", "--transcript"]);
     }
@@ -90,6 +93,36 @@ fn send(
         command.arg(&file);
     }
     process::run(&mut command, PATIENCE)
+}
+
+/// RFC 2033, 4.2: one has a mailbox, one has none and is refused at once, one has a mailbox that cannot be written to, which
+/// shows when the content is there.
+fn mixed_answers(programs: &Programs, scratch: &Scratch) -> Outcome<String> {
+    let mut server = Dovecot::start()?;
+    let file = scratch.file("client.eml", "Subject: to three\n\nHello.\n")?;
+    let mut command = programs.client();
+    command.args(["send", "--retries", "0", "--json", "--from", SENDER]).args(server.option());
+    for recipient in ["bob@localhost", "nobody@localhost", "broken@localhost", "2bob@localhost"] {
+        command.args(["--to", recipient]);
+    }
+    let finished = process::run(command.arg(&file), PATIENCE)?;
+    let text = finished.text();
+    let lines: Vec<_> = text.lines().collect();
+    let expected = [
+        ("bob@localhost", &["\"accepted\"", "\"code\":250"][..]),
+        ("nobody@localhost", &["\"RCPT\"", "\"code\":550"]),
+        ("broken@localhost", &["\"end of content\"", "\"code\":451"]),
+        ("2bob@localhost", &["\"accepted\"", "\"code\":250"]),
+    ];
+    for (recipient, words) in expected {
+        let line = lines.iter().find(|line| line.contains(&format!("<{recipient}>")));
+        ensure(line.is_some_and(|line| words.iter().all(|word| line.contains(word))), || {
+            format!("{recipient} should have {words:?}: {}: {text}", finished.status)
+        })?;
+    }
+    ensure(finished.status.code() == Some(75), || format!("{}: {text}", finished.status))?;
+    server.take(2)?;
+    Ok("250, 550 to RCPT, 451 to the content, 250".to_owned())
 }
 
 /// What the client makes of a server that is old, poor or in a bad mood: options of smtp-sink, how many messages it has

@@ -4,6 +4,7 @@ mod sink;
 mod aiosmtpd;
 mod postfix;
 mod exim;
+mod dovecot;
 
 use std::fs;
 use std::io::Read;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::aiosmtpd::Aiosmtpd;
+pub(super) use self::dovecot::{Dovecot, lacks as lacks_dovecot};
 use self::exim::EximServer;
 use self::postfix::Postfix;
 pub(super) use self::sink::Sink;
@@ -37,7 +39,7 @@ pub(super) struct Server {
 }
 
 /// All of them.
-pub(super) const SERVERS: [Server; 4] = [
+pub(super) const SERVERS: [Server; 6] = [
     Server {
         name: "smtp-sink",
         lacks: || unless_installed("smtp-sink", "install postfix"),
@@ -62,12 +64,29 @@ pub(super) const SERVERS: [Server; 4] = [
         takes_chunks: true,
         start: |_scratch| Ok(Box::new(EximServer::start()?)),
     },
+    Server {
+        name: "Dovecot by LMTP",
+        lacks: dovecot::lacks,
+        takes_chunks: true,
+        start: |_scratch| Ok(Box::new(Dovecot::start()?)),
+    },
+    Server {
+        name: "Dovecot by LMTP over a Unix socket",
+        lacks: dovecot::lacks,
+        takes_chunks: true,
+        start: |_scratch| Ok(Box::new(Dovecot::start()?.over_unix_socket())),
+    },
 ];
 
 /// One that runs, and takes what our client sends.
 pub(super) trait Receiver {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
+
+    /// The option of our client that leads to it.
+    fn option(&self) -> [String; 2] {
+        ["--server".to_owned(), self.address().to_string()]
+    }
 
     /// How many files a message makes.
     fn files(&self, recipients: usize) -> usize;

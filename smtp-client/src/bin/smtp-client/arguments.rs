@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use smtp_client::dns::settings;
+use smtp_client::lmtp_server::{LmtpServer, LmtpServerError};
 use smtp_client::proto::address::{AddressError, Domain, ForwardPath, ReversePath};
 use smtp_client::proto::limits;
 use smtp_client::proto::parameter::{Notify, Ret};
@@ -54,6 +55,10 @@ pub(crate) fn dns_server(text: &str) -> Result<SocketAddr, String> {
 
 pub(crate) fn domain(text: &str) -> Result<Domain, String> {
     text.parse().map_err(|error: AddressError| error.to_string())
+}
+
+pub(crate) fn lmtp_server(text: &str) -> Result<LmtpServer, String> {
+    text.parse().map_err(|error: LmtpServerError| error.to_string())
 }
 
 pub(crate) fn reverse_path(text: &str) -> Result<ReversePath, String> {

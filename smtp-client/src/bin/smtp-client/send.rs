@@ -4,6 +4,7 @@ mod messages;
 mod progress;
 mod report;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use argh::FromArgs;
 use smtp_client::batch::{Batch, Plan, Retries};
 use smtp_client::connection::{ConnectError, Connection, Options};
 use smtp_client::journal::Journal;
+use smtp_client::lmtp_server::LmtpServer;
 use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
 use smtp_client::proto::client::Until;
 use smtp_client::proto::extension::Extension;
@@ -57,6 +59,9 @@ pub(crate) struct Send {
     /// the server to call, HOST:PORT (default 127.0.0.1:2525; without a port, 25)
     #[argh(option, arg_name = "host:port", default = "arguments::default_server()", from_str_fn(arguments::server))]
     server: ServerName,
+    /// a server of LMTP (RFC 2033) to call instead, HOST:PORT or unix:PATH: one that has the mailboxes
+    #[argh(option, arg_name = "server", from_str_fn(arguments::lmtp_server))]
+    lmtp: Option<LmtpServer>,
     /// the sender; an empty text or <> is the null reverse-path
     #[argh(option, arg_name = "address", from_str_fn(arguments::reverse_path))]
     from: Option<ReversePath>,
@@ -116,6 +121,16 @@ pub(crate) struct Send {
     files: Vec<PathBuf>,
 }
 
+impl Send {
+    /// Whom the messages go to, by the name that was given.
+    fn called(&self) -> &(dyn fmt::Display + Sync) {
+        match &self.lmtp {
+            Some(server) => server,
+            None => &self.server,
+        }
+    }
+}
+
 /// Runs the command. A message that cannot be sent is found before anything is sent.
 pub(crate) fn run(send: Send) -> ExitCode {
     match start(&send) {
@@ -129,7 +144,7 @@ pub(crate) fn run(send: Send) -> ExitCode {
 
 fn start(send: &Send) -> Result<ExitCode, Stopped> {
     let watch = || {
-        let watch = Watch::new(send.transcript, send.transcript_to.as_deref(), &send.server);
+        let watch = Watch::new(send.transcript, send.transcript_to.as_deref(), send.called());
         watch.map_err(|error| (exit::CANNOT_CREATE, error))
     };
     if send.stop_after == Some(StopAfter::Ehlo) {
@@ -205,7 +220,7 @@ fn deliver(send: &Send, Named { mut batch, names }: Named, watch: &Watch) -> Exi
     };
     let retries = Retries::times(send.retries.into());
     let plan = Plan { retries, give_up_at, connections: send.parallel, rehearsal };
-    let reporter = Reporter::new(&names, &send.server, send.json, batch.sent_before(), !send.transcript);
+    let reporter = Reporter::new(&names, send.called(), send.json, batch.sent_before(), !send.transcript);
     batch.send(&plan, &reporter, &|| connect(send, watch, give_up_at));
     reporter.summarise(batch.in_doubt());
     ExitCode::from(exit::code(batch.reports().map(|report| report.delivery)))
@@ -214,7 +229,10 @@ fn deliver(send: &Send, Named { mut batch, names }: Named, watch: &Watch) -> Exi
 fn connect(send: &Send, watch: &Watch, give_up_at: Option<Instant>) -> Result<Connection, ConnectError> {
     let (hello_name, chunking) = (send.hello.clone(), send.chunking);
     let options = Options { hello_name, chunking, give_up_at, observer: watch.observer(), ..Options::default() };
-    let connection = Connection::open_to(&send.server, options)?;
+    let connection = match &send.lmtp {
+        Some(server) => Connection::open_lmtp(server, options)?,
+        None => Connection::open_to(&send.server, options)?,
+    };
     let wants_reports = send.notify.is_some() || send.ret.is_some() || send.envid.is_some();
     if wants_reports && !connection.extensions().has(&Extension::Dsn) {
         log::warn!("{}: the server does not offer DSN, so reports may not be as you asked", connection.peer());

@@ -1,12 +1,12 @@
 //! Who watches a conversation: standard error, a file, both, or nobody.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use smtp_client::recorder::Recorder;
-use smtp_client::server_name::ServerName;
 use smtp_client::transcript::{Both, Observer, Transcript, Unobserved};
 
 /// What `--transcript` and `--transcript-to` ask for.
@@ -18,7 +18,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Makes the file, if one is wanted. What is there already is left alone: it may be the very message that is to be
     /// sent, or a link that somebody else has put there, and its mode may let everybody read.
-    pub(crate) fn new(transcript: bool, file: Option<&Path>, server: &ServerName) -> Result<Self, String> {
+    pub(crate) fn new(transcript: bool, file: Option<&Path>, server: &dyn fmt::Display) -> Result<Self, String> {
         let recorder = file.map(|path| {
             let file = File::options().write(true).create_new(true).mode(0o600).open(path);
             let file = file.map_err(|error| match error.kind() {

@@ -15,7 +15,6 @@ use smtp_client::proto::json::Text;
 use smtp_client::proto::printable::Printable;
 use smtp_client::proto::reply::Reply;
 use smtp_client::queue_id;
-use smtp_client::server_name::ServerName;
 
 use super::progress::Progress;
 use crate::complain;
@@ -23,7 +22,7 @@ use crate::complain;
 /// Says what happens.
 pub(super) struct Reporter<'a> {
     names: &'a [String],
-    server: &'a ServerName,
+    server: &'a (dyn Display + Sync),
     is_json: bool,
     sent_before: usize,
     began: Instant,
@@ -58,7 +57,7 @@ impl<'a> Reporter<'a> {
     /// `may_draw`.
     pub(super) fn new(
         names: &'a [String],
-        server: &'a ServerName,
+        server: &'a (dyn Display + Sync),
         is_json: bool,
         sent_before: usize,
         may_draw: bool,
@@ -157,7 +156,7 @@ fn summary(all: usize, before: usize, counts: &[usize; 5], took: Duration) -> St
 }
 
 /// One line for people. `doubt` stands at its end.
-fn line(name: &str, server: &ServerName, report: &Report<'_>) -> String {
+fn line(name: &str, server: &dyn Display, report: &Report<'_>) -> String {
     let who = format!("{name}: {}", report.recipient.forward_path);
     let delivery = report.delivery;
     let doubt = match delivery {
