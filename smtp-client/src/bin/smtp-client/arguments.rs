@@ -89,6 +89,10 @@ pub(crate) fn retries(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| format!("not a number from 0 to {}", u16::MAX))
 }
 
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "not a number".to_owned())
+}
+
 pub(crate) fn connections(text: &str) -> Result<usize, String> {
     // More is no way to be faster, and most servers take fewer from one client.
     match text.parse() {
