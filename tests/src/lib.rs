@@ -12,6 +12,7 @@ pub mod transcript;
 pub mod scripted_server;
 pub mod processes;
 pub mod client;
+pub mod letters;
 
 use std::time::{Duration, Instant};
 

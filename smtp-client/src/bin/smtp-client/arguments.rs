@@ -1,6 +1,6 @@
 //! The values of options, read into types that hold nothing unfit for the wire.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use smtp_client::proto::address::{AddressError, Domain, ForwardPath, ReversePath};
@@ -19,6 +19,14 @@ pub(crate) fn is_standard_input(path: &Path) -> bool {
 /// A path as people gave it.
 pub(crate) fn shown(path: &Path) -> String {
     if is_standard_input(path) { "-".to_owned() } else { path.display().to_string() }
+}
+
+/// A file that is to be made, and so cannot be standard input.
+pub(crate) fn written_file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "-" => Err("it is written into a file; write ./- for one of this name".to_owned()),
+        path => Ok(path.into()),
+    }
 }
 
 /// The command behind which `--stop-after` stops.
