@@ -12,6 +12,7 @@
 mod delivery;
 mod line;
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use smtp_proto::client::Until;
@@ -53,7 +54,7 @@ impl Default for Retries {
 pub struct Plan {
     /// How often to come back.
     pub retries: Retries,
-    /// No try begins after this.
+    /// No try and no message begins after this.
     pub give_up_at: Option<Instant>,
     /// Connections at a time, at least one. Messages go out in no certain order over several.
     pub connections: usize,
@@ -100,6 +101,8 @@ impl Watch for Unwatched {}
 pub struct Batch {
     messages: Vec<Message>,
     results: Vec<Vec<Progress>>,
+    /// How often a connection broke over each message before it had been good for anything.
+    breaks: Vec<u32>,
     /// The journal, and the key of each message in it.
     journal: Option<(Journal, Vec<Key>)>,
     tries: u32,
@@ -109,7 +112,8 @@ impl Batch {
     /// A batch of which nothing has been sent. A message without recipients stays without results.
     pub fn new(messages: Vec<Message>) -> Self {
         let untried = |message: &Message| message.transaction.recipients.iter().map(|_| Progress::default()).collect();
-        Batch { results: messages.iter().map(untried).collect(), messages, journal: None, tries: 0 }
+        let results = messages.iter().map(untried).collect();
+        Batch { results, breaks: vec![0; messages.len()], messages, journal: None, tries: 0 }
     }
 
     /// A batch that goes on where the journal says that an earlier run was interrupted, and writes on in it. `keys` has
@@ -119,12 +123,17 @@ impl Batch {
         for ((message, results), key) in batch.messages.iter().zip(&mut batch.results).zip(&keys) {
             let past = journal.past(key);
             for (recipient, progress) in message.transaction.recipients.iter().zip(results) {
-                progress.was_accepted_before = past.accepted.contains(&recipient.forward_path);
-                progress.is_uncertain = past.is_in_doubt;
+                progress.was_accepted_before = past.has_accepted(&recipient.forward_path);
+                progress.is_uncertain = past.is_in_doubt(&recipient.forward_path);
             }
         }
         batch.journal = Some((journal, keys));
         batch
+    }
+
+    /// Whether it writes down what becomes of it.
+    pub fn has_journal(&self) -> bool {
+        self.journal.is_some()
     }
 
     /// Messages that earlier runs have sent to every recipient.
@@ -140,6 +149,13 @@ impl Batch {
         results.filter(|(_, results)| results.iter().any(|progress| progress.is_uncertain)).map(|(place, _)| place)
     }
 
+    /// Why the journal is not complete, if it is not. What was accepted and is not in it would be sent again by another run.
+    pub fn journal_failure(&self) -> Option<io::Error> {
+        let (journal, _) = self.journal.as_ref()?;
+        let error = journal.failure()?;
+        Some(io::Error::new(error.kind(), format!("{}: {error}", journal.path().display())))
+    }
+
     /// Sends everything, with pauses and further tries where they may help. `connect` opens a connection.
     pub fn send(
         &mut self,
@@ -151,7 +167,7 @@ impl Batch {
         for pause in &plan.retries.pauses {
             let Some(reason) = self.reason_to_wait() else { break };
             let is_too_late = plan.give_up_at.is_some_and(|give_up_at| later(Instant::now(), *pause) >= give_up_at);
-            if is_too_late {
+            if is_too_late || self.journal_failure().is_some() {
                 break;
             }
             watch.pausing(reason, *pause);
@@ -159,10 +175,9 @@ impl Batch {
             self.try_once(plan, watch, connect);
         }
         self.give_up(watch);
-        if let Some((journal, _)) = &self.journal
-            && let Err(error) = journal.sync()
-        {
-            log::error!("{}: the journal may not be on disk: {error}", journal.path().display());
+        if let Some((journal, _)) = &self.journal {
+            // If it fails, the journal knows.
+            let _ = journal.sync();
         }
     }
 
@@ -189,12 +204,15 @@ impl Batch {
     ) {
         self.tries += 1;
         let journal = self.journal.as_ref();
-        let messages = self.messages.iter().zip(&mut self.results).enumerate();
-        let jobs = messages.map(|(place, (message, results))| {
+        let messages = self.messages.iter().zip(&mut self.results).zip(&mut self.breaks).enumerate();
+        let jobs = messages.map(|(place, ((message, results), breaks))| {
             let entry = journal.and_then(|(journal, keys)| Some((journal, keys.get(place)?)));
-            Job { place, message, results, entry }
+            Job { place, message, results, breaks, entry }
         });
-        let this_try = Try::new(self.tries, plan.rehearsal, watch, jobs.filter(|job| job.is_waiting()));
+        let mut jobs: Vec<Job<'_>> = jobs.filter(Job::is_waiting).collect();
+        // Those over which connections break come last, or a few of them would keep all the others waiting in every try.
+        jobs.sort_by_key(|job| *job.breaks);
+        let this_try = Try::new(self.tries, plan, watch, jobs);
         let connections = plan.connections.min(this_try.len());
         std::thread::scope(|scope| {
             // The last of them is this thread.

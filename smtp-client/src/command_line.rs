@@ -14,16 +14,39 @@ pub const USAGE: u8 = 64;
 /// Reads the command line of `program`. `replace` may put another word in the place of one that argh would not take. What
 /// there is to say instead of going on is said here; what comes back then is the exit code.
 pub fn read<T: FromArgs>(program: &str, version: &str, replace: fn(&str) -> &str) -> Result<T, ExitCode> {
+    read_words(program, version, |_| false, |_, word| replace(word))
+}
+
+/// The same for a program whose first word may be a command, of which mistakes behind it then speak. `replace` is given the
+/// word before, too.
+pub fn read_command<T: FromArgs>(
+    program: &str,
+    version: &str,
+    is_command: fn(&str) -> bool,
+    replace: for<'a> fn(&str, &'a str) -> &'a str,
+) -> Result<T, ExitCode> {
+    read_words(program, version, is_command, replace)
+}
+
+fn read_words<T: FromArgs>(
+    program: &str,
+    version: &str,
+    is_command: impl Fn(&str) -> bool,
+    replace: impl for<'a> Fn(&str, &'a str) -> &'a str,
+) -> Result<T, ExitCode> {
     let words: Result<Vec<String>, _> = std::env::args_os().skip(1).map(|word| word.into_string()).collect();
     let words =
         words.map_err(|word| wrong(program, &format!("an argument is not UTF-8: {}", word.to_string_lossy())))?;
-    let words: Vec<&str> = words.iter().map(|word| replace(word)).collect();
+    let previous = std::iter::once("").chain(words.iter().map(String::as_str));
+    let words: Vec<&str> = words.iter().zip(previous).map(|(word, previous)| replace(previous, word)).collect();
     if words == ["--version"] {
         return Err(say(&format!("{program} {version}")));
     }
+    let command = words.first().filter(|word| is_command(word));
+    let whose_help = command.map_or_else(|| program.to_owned(), |command| format!("{program} {command}"));
     T::from_args(&[program], &words).map_err(|early| match early.status {
         Ok(()) => say(early.output.trim_end()),
-        Err(()) => wrong(program, &explain(program, &early.output)),
+        Err(()) => wrong(program, &explain(&whose_help, &early.output)),
     })
 }
 
@@ -58,14 +81,14 @@ pub fn explain(program: &str, output: &str) -> String {
     if let Some(text) = value {
         return text;
     }
-    if let Some(missing) = output.strip_prefix("Required positional arguments not provided:") {
-        let missing: Vec<_> = missing.split_whitespace().collect();
-        return format!("missing: {}; see {program} --help", missing.join(", "));
-    }
     let text = match output.strip_prefix("One of the following subcommands must be present:") {
         Some(commands) => {
             let commands: Vec<_> = commands.split_whitespace().filter(|command| *command != "help").collect();
             format!("needs a command: {}", commands.join(", "))
+        }
+        None if output.starts_with("Required ") => {
+            let (_, missing) = output.split_once(':').unwrap_or(("", output));
+            format!("needs {}", missing.split_whitespace().collect::<Vec<_>>().join(", "))
         }
         None => output.replacen("Unrecognized", "unrecognized", 1).replacen("No value", "no value", 1),
     };
@@ -89,7 +112,7 @@ mod tests {
                 "needs a command: send; see tool --help",
             ),
             ("Error parsing positional argument 'address' with value 'a': b': no\n", "address \"a': b\": no"),
-            ("Required positional arguments not provided:\n    address\n", "missing: address; see tool --help"),
+            ("Required positional arguments not provided:\n    host\n    file\n", "needs host, file; see tool --help"),
             ("Unrecognized argument: --x\n", "unrecognized argument: --x; see tool --help"),
             ("No value provided for option '--to'.\n", "no value provided for option '--to'; see tool --help"),
         ] {

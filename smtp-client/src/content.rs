@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use nix::errno::Errno;
 use smtp_proto::content::{BareCarriageReturn, ContentEncoder};
 
 use crate::header::{self, Header};
@@ -52,6 +53,15 @@ pub enum ContentError {
     HeaderTooLong,
     /// Its header section is broken off by a line that is no field, and a Bcc field stands behind it.
     StrayBcc,
+    /// The file is not what it was when it was looked at: its recipients may be others now, or it may be another file.
+    Changed,
+}
+
+impl ContentError {
+    /// Whether it was for want of something that others have in use, so that the same may work later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, ContentError::Io(error) if is_for_want(error))
+    }
 }
 
 impl fmt::Display for ContentError {
@@ -59,6 +69,7 @@ impl fmt::Display for ContentError {
         match self {
             ContentError::Io(error) => error.fmt(f),
             ContentError::BareCarriageReturn(error) => error.fmt(f),
+            ContentError::Changed => f.write_str("the file has changed since it was looked at"),
             ContentError::StrayBcc => f.write_str(
                 "a line that is no header field stands before a Bcc field, so Bcc cannot be told from text and taken out",
             ),
@@ -74,7 +85,7 @@ impl std::error::Error for ContentError {
         match self {
             ContentError::Io(error) => Some(error),
             ContentError::BareCarriageReturn(error) => Some(error),
-            ContentError::HeaderTooLong | ContentError::StrayBcc => None,
+            ContentError::HeaderTooLong | ContentError::StrayBcc | ContentError::Changed => None,
         }
     }
 }
@@ -135,7 +146,8 @@ impl Content {
         Content::from_open_file(file, octets.len() as u64 + copied)
     }
 
-    fn from_open_file(file: File, end: u64) -> Result<Self, ContentError> {
+    /// A message in a regular file, of which only so much counts.
+    pub(crate) fn from_open_file(file: File, end: u64) -> Result<Self, ContentError> {
         let mut head = Vec::new();
         PositionedReader { file: &file, position: 0, end }.take(header::HEADER_OCTETS as u64).read_to_end(&mut head)?;
         let header_end = find_header_end(&head, head.len() as u64 == end)?;
@@ -193,6 +205,14 @@ impl Content {
         !self.head.is_ascii() && std::str::from_utf8(&self.head).is_ok()
     }
 
+    /// The file that it is read from, if it is still to be read from one.
+    pub(crate) fn file(&self) -> Option<&File> {
+        match &self.body {
+            Body::Memory(_) => None,
+            Body::File { file, .. } => Some(file),
+        }
+    }
+
     /// The content from its beginning, with the line ends it has.
     pub fn reader(&self) -> impl Read {
         let body: Box<dyn Read + '_> = match &self.body {
@@ -235,8 +255,17 @@ fn find_header_end(octets: &[u8], is_whole: bool) -> Result<usize, ContentError>
     Ok(end)
 }
 
+/// Too many files are open, in this process or on this host, or there is no memory left.
+fn is_for_want(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw);
+    matches!(code, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
+}
+
 /// Says whose fault it is: otherwise a missing temporary directory looks like a missing message.
 pub(crate) fn without_room(error: io::Error) -> io::Error {
+    if is_for_want(&error) {
+        return error;
+    }
     let directory = std::env::temp_dir();
     io::Error::other(format!("the message cannot be kept in {} while it is sent: {error}", directory.display()))
 }

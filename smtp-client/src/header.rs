@@ -20,6 +20,8 @@ pub struct Header {
     from: Vec<Address>,
     sender: Vec<Address>,
     to: Vec<Address>,
+    /// The fields that are taken out, as they stood.
+    blind: Vec<u8>,
 }
 
 /// A text that should be an address, and the name of its field.
@@ -126,11 +128,15 @@ impl Header {
                 _ => {}
             }
             // RFC 5322, 3.6.6: Resent-Bcc is the same for a message that goes out again.
-            if name != b"bcc" && name != b"resent-bcc" {
-                kept.extend_from_slice(field);
-            }
+            let is_blind = name == b"bcc" || name == b"resent-bcc";
+            if is_blind { &mut header.blind } else { &mut kept }.extend_from_slice(field);
         }
         (header, kept)
+    }
+
+    /// The Bcc and Resent-Bcc fields, which do not travel, as they stood.
+    pub fn blind_fields(&self) -> &[u8] {
+        &self.blind
     }
 
     /// The sender of the message: its only author, or whoever sent it for several (RFC 5322, 3.6.2).

@@ -32,6 +32,7 @@ pub mod header;
 pub mod content;
 mod positioned_reader;
 pub mod mbox;
+pub mod seen_file;
 pub mod source;
 pub mod server_name;
 pub mod dns;

@@ -24,10 +24,9 @@ use crate::positioned_reader::PositionedReader;
 /// How every mbox begins, and every message in it.
 const SEPARATOR: &[u8] = b"From ";
 
-/// An open mbox, and where each of its messages lies.
+/// Where each message of an mbox lies. The file may be closed in between.
 #[derive(Debug)]
 pub struct Mbox {
-    file: File,
     messages: Vec<Extent>,
 }
 
@@ -45,7 +44,7 @@ pub fn is_mbox(beginning: &[u8]) -> bool {
 
 impl Mbox {
     /// Looks through a file once, from its beginning, and remembers 16 octets a message.
-    pub fn scan(file: File) -> io::Result<Self> {
+    pub fn scan(file: &File) -> io::Result<Self> {
         let mut scanner = Scanner::default();
         let mut buffer = vec![0; 64 * 1024];
         let mut position = 0;
@@ -59,7 +58,7 @@ impl Mbox {
             scanner.take(buffer.get(..count).unwrap_or_default());
             position += count as u64;
         }
-        Ok(Mbox { file, messages: scanner.finish() })
+        Ok(Mbox { messages: scanner.finish() })
     }
 
     /// How many messages it holds.
@@ -72,10 +71,11 @@ impl Mbox {
         self.messages.is_empty()
     }
 
-    /// The message at this place, from 0, as it was before it was put into the mbox. `None` behind the last one.
-    pub fn message(&self, place: usize) -> Option<impl Read + '_> {
+    /// The message at this place, from 0, of the file that was scanned: as it was before it was put into the mbox. `None`
+    /// behind the last one.
+    pub fn message<'f>(&self, place: usize, file: &'f File) -> Option<impl Read + use<'f>> {
         let Extent { start, end } = *self.messages.get(place)?;
-        Some(Unquoted::new(PositionedReader { file: &self.file, position: start, end }))
+        Some(Unquoted::new(PositionedReader { file, position: start, end }))
     }
 }
 
@@ -238,20 +238,20 @@ mod tests {
 
     use super::*;
 
-    fn mbox(octets: &[u8]) -> Mbox {
+    fn mbox(octets: &[u8]) -> (Mbox, File) {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(octets).unwrap();
-        Mbox::scan(file).unwrap()
+        (Mbox::scan(&file).unwrap(), file)
     }
 
     fn messages(octets: &[u8]) -> Vec<String> {
-        let mbox = mbox(octets);
+        let (mbox, file) = mbox(octets);
         let read = |place| {
             let mut octets = Vec::new();
-            mbox.message(place).unwrap().read_to_end(&mut octets).unwrap();
+            mbox.message(place, &file).unwrap().read_to_end(&mut octets).unwrap();
             String::from_utf8(octets).unwrap()
         };
-        assert!(mbox.message(mbox.len()).is_none());
+        assert!(mbox.message(mbox.len(), &file).is_none());
         (0..mbox.len()).map(read).collect()
     }
 
@@ -325,11 +325,11 @@ mod tests {
         #[test]
         fn what_was_packed_comes_out(messages in proptest::collection::vec(message(), 0..6), cut in 1_usize..40) {
             let octets = packed(&messages);
-            let found = mbox(&octets);
+            let (found, file) = mbox(&octets);
             prop_assert_eq!(found.len(), messages.len());
             for (place, message) in messages.iter().enumerate() {
                 let mut read = Vec::new();
-                found.message(place).unwrap().read_to_end(&mut read).unwrap();
+                found.message(place, &file).unwrap().read_to_end(&mut read).unwrap();
                 prop_assert_eq!(&read, message);
             }
             // However it comes in pieces.

@@ -47,6 +47,13 @@ impl Recorder {
         Recorder(Arc::new(Mutex::new(recording)))
     }
 
+    /// Whether all that happened so far has been written.
+    pub fn is_complete(&self) -> bool {
+        let mut recording = self.lock();
+        recording.finish();
+        !recording.is_broken
+    }
+
     fn lock(&self) -> MutexGuard<'_, Recording> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

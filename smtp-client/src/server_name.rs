@@ -93,13 +93,27 @@ impl FromStr for ServerName {
             },
         };
         let port = if port.is_empty() { Ok(SMTP_PORT) } else { port.parse() };
-        let is_host = |octet: u8| octet.is_ascii_graphic() && octet != b'[' && octet != b']';
+        let is_address = host.parse::<IpAddr>().is_ok();
         match port {
-            Ok(port) if port > 0 && !host.is_empty() && host.bytes().all(is_host) => {
+            Ok(port) if port > 0 && (is_address || is_host_name(host)) => {
                 Ok(ServerName { host: host.to_owned(), port })
             }
             _ => Err(error()),
         }
+    }
+}
+
+/// What can stand in a host's name, and `_`, which some have in spite of all RFCs. Numbers alone are an address with a
+/// mistake in it (RFC 1123, 2.1), and `user@host` is somebody's mailbox.
+fn is_host_name(text: &str) -> bool {
+    let is_part_of_name = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_');
+    let is_number = text.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.');
+    text.bytes().all(is_part_of_name) && !is_number
+}
+
+impl From<SocketAddr> for ServerName {
+    fn from(address: SocketAddr) -> Self {
+        ServerName { host: address.ip().to_string(), port: address.port() }
     }
 }
 
@@ -135,6 +149,14 @@ mod tests {
             (":25", None),
             ("", None),
             ("a b:25", None),
+            // Mistakes that were looked up as names, and taken for ones that are not known today.
+            ("user@mx.example.org", None),
+            ("256.1.1.1:25", None),
+            ("192.0.2", None),
+            ("192.0.2.1.", None),
+            ("mx.example.org,", None),
+            ("mail_out.example.org.", Some("mail_out.example.org.:25")),
+            ("1.mx.example.org", Some("1.mx.example.org:25")),
             ("a\r\nb", None),
         ] {
             assert_eq!(text.parse::<ServerName>().ok().map(|name| name.to_string()).as_deref(), printed, "{text:?}");

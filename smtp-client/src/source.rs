@@ -1,7 +1,8 @@
 //! Where messages lie: files, directories, Maildirs and mboxes, standard input.
 //!
 //! A batch may hold a million messages, so none of them is kept open or in memory before its turn: a [`Source`] remembers
-//! where one lies, and [`Source::open`] brings it, as often as it takes.
+//! where one lies, and [`Source::open`] brings it, as often as it takes, if it is still what it was. What comes from a pipe
+//! comes only once. It is kept in memory or, where it is large, in a nameless file, which stays open.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use crate::content::{Content, ContentError, nameless_file, without_room};
 use crate::journal;
 use crate::mbox::{self, Mbox};
+use crate::seen_file::SeenFile;
 
 /// Where one message lies.
 #[derive(Clone, Debug)]
@@ -19,9 +21,24 @@ pub enum Source {
     /// It is here already.
     Held(Arc<Content>),
     /// In a file of its own.
-    File(PathBuf),
+    File(SeenFile),
     /// In an mbox, at this place.
-    Mbox(Arc<Mbox>, usize),
+    Mbox(Arc<FoundMbox>, usize),
+}
+
+/// An mbox, and the file that it is.
+#[derive(Debug)]
+pub struct FoundMbox {
+    mbox: Mbox,
+    file: MboxFile,
+}
+
+#[derive(Debug)]
+enum MboxFile {
+    /// Opened anew for each message, so that any number of them can be sent.
+    Seen(SeenFile),
+    /// What a pipe held. It has no name by which it could be opened again.
+    Nameless(File),
 }
 
 /// A message that was found, and what to call it.
@@ -43,16 +60,49 @@ pub struct FindError {
 }
 
 impl Source {
-    /// Brings the message, read and examined anew. What lies in a file may have changed since the last time.
+    /// Brings the message, read and examined anew. What lies in a file must be what it was when it was found, or others
+    /// might get what was meant for the recipients that it had then.
     pub fn open(&self) -> Result<Arc<Content>, ContentError> {
         match self {
             Source::Held(content) => Ok(content.clone()),
-            Source::File(path) => Content::from_file(path).map(Arc::new),
-            Source::Mbox(mbox, place) => match mbox.message(*place) {
-                Some(message) => Content::from_reader(message).map(Arc::new),
-                None => Err(io::Error::from(io::ErrorKind::NotFound).into()),
-            },
+            Source::File(seen) => {
+                let content = Content::from_open_file(seen.open()?, seen.octets())?;
+                content.file().map_or(Ok(()), |file| seen.check(file))?;
+                Ok(Arc::new(content))
+            }
+            Source::Mbox(found, place) => found.open(*place).map(Arc::new),
         }
+    }
+
+    /// The file in which it lies, alone or among others. What came from a pipe has none.
+    pub fn file(&self) -> Option<&SeenFile> {
+        match self {
+            Source::File(seen) => Some(seen),
+            Source::Mbox(found, _) => match &found.file {
+                MboxFile::Seen(seen) => Some(seen),
+                MboxFile::Nameless(_) => None,
+            },
+            Source::Held(_) => None,
+        }
+    }
+}
+
+impl FoundMbox {
+    fn open(&self, place: usize) -> Result<Content, ContentError> {
+        match &self.file {
+            MboxFile::Seen(seen) => {
+                let file = seen.open()?;
+                let content = self.read(place, &file)?;
+                seen.check(&file)?;
+                Ok(content)
+            }
+            MboxFile::Nameless(file) => self.read(place, file),
+        }
+    }
+
+    fn read(&self, place: usize, file: &File) -> Result<Content, ContentError> {
+        let message = self.mbox.message(place, file);
+        message.map_or_else(|| Err(io::Error::from(io::ErrorKind::NotFound).into()), Content::from_reader)
     }
 }
 
@@ -85,7 +135,8 @@ pub fn find_in_stream(name: &str, mut input: impl Read) -> Result<Vec<Found>, Fi
     if is_mbox {
         let mut file = nameless_file().map_err(|error| fail(without_room(error).into()))?;
         io::copy(&mut input, &mut file).map_err(|error| fail(without_room(error).into()))?;
-        return messages_of(name, file).map_err(|error| fail(error.into()));
+        let mbox = Mbox::scan(&file).map_err(|error| fail(error.into()))?;
+        return Ok(messages_of(name, FoundMbox { mbox, file: MboxFile::Nameless(file) }));
     }
     let content = Content::from_reader(input).map_err(fail)?;
     Ok(vec![Found { name: name.to_owned(), source: content.into() }])
@@ -95,23 +146,26 @@ fn find_in_file(path: &Path) -> Result<Vec<Found>, FindError> {
     let name = path.display().to_string();
     let fail = |error: io::Error| FindError { name: name.clone(), error: error.into() };
     let mut file = File::open(path).map_err(fail)?;
-    // A pipe gives what it holds only once.
-    if !file.metadata().map_err(fail)?.is_file() {
+    // A pipe gives what it holds only once, and files that the kernel makes up have no length.
+    let metadata = file.metadata().map_err(fail)?;
+    if !metadata.is_file() || metadata.len() == 0 {
         return find_in_stream(&name, file);
     }
+    let seen = SeenFile::new(path, &file).map_err(fail)?;
     let mut beginning = Vec::new();
     file.by_ref().take(64).read_to_end(&mut beginning).map_err(fail)?;
     if mbox::is_mbox(&beginning) {
-        return messages_of(&name, file).map_err(fail);
+        let mbox = Mbox::scan(&file).map_err(fail)?;
+        return Ok(messages_of(&name, FoundMbox { mbox, file: MboxFile::Seen(seen) }));
     }
-    Ok(vec![Found { name, source: Source::File(path.to_owned()) }])
+    Ok(vec![Found { name, source: Source::File(seen) }])
 }
 
-fn messages_of(name: &str, file: File) -> io::Result<Vec<Found>> {
-    let mbox = Arc::new(Mbox::scan(file)?);
+fn messages_of(name: &str, found: FoundMbox) -> Vec<Found> {
+    let found = Arc::new(found);
     let message =
-        |place: usize| Found { name: format!("{name}#{}", place + 1), source: Source::Mbox(mbox.clone(), place) };
-    Ok((0..mbox.len()).map(message).collect())
+        |place: usize| Found { name: format!("{name}#{}", place + 1), source: Source::Mbox(found.clone(), place) };
+    (0..found.mbox.len()).map(message).collect()
 }
 
 fn is_maildir(path: &Path) -> bool {
@@ -147,7 +201,7 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>, FindError> {
     let mut entries = read.map_err(fail)?;
     let is_message = |path: &PathBuf| {
         let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
-        !name.starts_with(b".") && !name.ends_with(journal::SUFFIX.as_bytes())
+        !name.starts_with(b".") && !journal::is_named_like_one(path)
     };
     entries.retain(is_message);
     entries.sort();
@@ -213,6 +267,25 @@ mod tests {
                 text
             });
             assert_eq!(texts.collect::<Vec<_>>(), ["A: 1\n\none\n", "A: 2\n\nFrom two\n"]);
+        }
+    }
+
+    /// A file that changed between the first look and its turn was sent to the recipients that it had had before, and an
+    /// mbox that was written anew was cut up at the old places.
+    #[test]
+    fn what_has_changed_is_not_brought() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("letter", "A: 1\n\none\n"), ("box", MBOX)] {
+            write(folder.path(), &[(name, text)]);
+            let path = folder.path().join(name);
+            let found = find(&path).unwrap();
+            assert!(found.iter().all(|found| found.source.open().is_ok()));
+            // In place, by one octet more; then another file of the same length.
+            fs::File::options().append(true).open(&path).unwrap().set_len(text.len() as u64 + 1).unwrap();
+            assert!(found.iter().all(|found| matches!(found.source.open(), Err(ContentError::Changed))), "{name}");
+            write(folder.path(), &[("new", text)]);
+            fs::rename(folder.path().join("new"), &path).unwrap();
+            assert!(found.iter().all(|found| matches!(found.source.open(), Err(ContentError::Changed))), "{name}");
         }
     }
 

@@ -13,6 +13,7 @@ pub mod scripted_server;
 pub mod processes;
 pub mod dns_server;
 pub mod client;
+pub mod letters;
 
 use std::time::{Duration, Instant};
 

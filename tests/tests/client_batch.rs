@@ -1,53 +1,15 @@
-//! `smtp-client send` with many messages: where they lie, how they go out, what an interruption leaves behind.
+//! `smtp-client send` with many messages: where they lie, how they go out.
 
 #![allow(clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use smtp_tests::client::{answers, check_complaint, code, command, errors, send, write_file};
-use smtp_tests::scripted_server::{Answer, ReservedPort, Said, Script, ScriptedServer, polite, polite_with};
+use smtp_tests::client::{answers, check_complaint, code, errors, send, write_file};
+use smtp_tests::letters::{arrived, letter, mbox, once_each, send_to, summary};
+use smtp_tests::processes::program;
+use smtp_tests::scripted_server::{Said, Script, ScriptedServer, polite, polite_with};
 use smtp_tests::server::TestServer;
-use smtp_tests::wait_until;
-
-/// A message that can be told from others.
-fn letter(number: usize) -> String {
-    format!("From: a@example.com\nTo: b@example.org\nSubject: number {number}\n\nhello {number}\n")
-}
-
-/// So many messages in one file.
-fn mbox(numbers: impl IntoIterator<Item = usize>) -> Vec<u8> {
-    let messages =
-        numbers.into_iter().map(|number| format!("From a@example.com Mon Jan  1 12:00:00 2024\n{}\n", letter(number)));
-    messages.collect::<String>().into_bytes()
-}
-
-/// How often each number has arrived.
-fn arrived(server: &TestServer) -> BTreeMap<usize, usize> {
-    let mut counts = BTreeMap::new();
-    for stored in server.stored() {
-        let text = String::from_utf8(stored.content).unwrap();
-        let number = text.split("number ").nth(1).and_then(|rest| rest.lines().next()).unwrap().parse().unwrap();
-        assert_eq!(text, letter(number).replace('\n', "\r\n"));
-        *counts.entry(number).or_default() += 1;
-    }
-    counts
-}
-
-fn once_each(numbers: impl IntoIterator<Item = usize>) -> BTreeMap<usize, usize> {
-    numbers.into_iter().map(|number| (number, 1)).collect()
-}
-
-fn send_to(server: &TestServer, arguments: &[&str], input: &[u8]) -> Output {
-    send(&server.address.to_string(), arguments, input)
-}
-
-fn summary(output: &Output) -> String {
-    errors(output).lines().last().unwrap_or_default().to_owned()
-}
 
 /// Files, directories, a Maildir, an mbox and a list of names, over one connection and over several.
 #[test]
@@ -114,11 +76,15 @@ fn a_bad_message_in_an_mbox() {
 fn wrong_lists_and_options() {
     let folder = tempfile::tempdir().unwrap();
     let list = write_file(folder.path(), "list", b"a\0\0b\0");
+    let long = write_file(folder.path(), "long", &[b'x'; 4_096]);
     let journal = write_file(folder.path(), "note", b"Subject: no journal\n");
     let file = write_file(folder.path(), "one", letter(0).as_bytes());
     for (arguments, expected, wanted) in [
         (&["--files0-from", "/nonexistent"][..], 66, "/nonexistent"),
         (&["--files0-from", &list], 65, "a name in the list is empty"),
+        // What is no list was read until the memory was full.
+        (&["--files0-from", "/dev/zero"], 65, "a name in the list is empty"),
+        (&["--files0-from", &long], 65, "a name in the list is too long"),
         (&["--files0-from", "-", "-"], 64, "standard input can be read once only"),
         (&["--parallel", "0"], 64, "--parallel \"0\": not a number from 1 to 1000"),
         (&["--parallel", "2", "--transcript"], 64, "--parallel"),
@@ -127,6 +93,11 @@ fn wrong_lists_and_options() {
         (&["--journal", &journal, &file], 78, "note:1: this is no line of a journal"),
         (&["--stop-after", "data"], 64, "--stop-after \"data\": not ehlo, mail or rcpt"),
         (&["--stop-after", "rcpt", "--resume", &file], 64, "--stop-after"),
+        // All of these were passed over in silence.
+        (&["--stop-after", "ehlo", "--journal", &journal], 64, "--stop-after"),
+        (&["--stop-after", "ehlo", &file], 64, "--stop-after ehlo"),
+        (&["--stop-after", "ehlo", "--json"], 64, "smtp-client probe --json"),
+        (&["--stop-after", "ehlo", "--parallel", "2", "--transcript"], 64, "--parallel"),
         (&["--notify", "always"], 64, "--notify \"always\": write never, or any of success,failure,delay"),
         (&["--ret", "none"], 64, "--ret \"none\": write full or hdrs"),
         (&["--envid", "\u{e9}"], 64, "not printable ASCII"),
@@ -229,11 +200,68 @@ fn nothing_is_sent_with_stop_after() {
         let arguments = ["--from", "a@x", "--to", "b@x", "--to", "no@x", "--stop-after", stage];
         let output = send(&server.name(), &arguments, b"x\n");
         assert_eq!(code(&output), if stage == "rcpt" { 67 } else { 0 }, "{output:?}");
-        assert!(!answers(&output).contains("queued"), "{output:?}");
+        assert!(!answers(&output).contains("queued") && answers(&output).contains("nothing was sent"), "{output:?}");
         let session = server.finish_one();
         assert!(session.contents.is_empty());
         let commands: Vec<&String> = session.commands.iter().rev().take(2).collect();
         assert!(commands[0] == "QUIT" && commands[1].starts_with(last), "{session:?}");
+    }
+}
+
+/// A thread that could open no more files took one message after the other and gave them up for good.
+#[test]
+#[cfg(target_os = "linux")] // what else a process has open differs
+fn more_connections_than_open_files() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..200 {
+        write_file(folder.path(), &number.to_string(), letter(number).as_bytes());
+    }
+    let server = TestServer::start();
+    let output = send_with_few_files(20, &server, &["--parallel", "12", folder.path().to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert_eq!(arrived(&server), once_each(0..200));
+}
+
+/// Every mbox of a directory was kept open.
+#[test]
+fn more_mboxes_than_open_files() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..100 {
+        write_file(folder.path(), &number.to_string(), &mbox([2 * number, 2 * number + 1]));
+    }
+    let server = TestServer::start();
+    let output = send_with_few_files(20, &server, &[folder.path().to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert_eq!(arrived(&server), once_each(0..200));
+}
+
+fn send_with_few_files(files: usize, server: &TestServer, arguments: &[&str]) -> Output {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {files} && exec \"$@\""), "sh"]).arg(program("smtp-client"));
+    shell.args(["send", "--server", &server.address.to_string()]).args(arguments);
+    shell.env_remove("RUST_LOG").stdin(Stdio::null()).output().unwrap()
+}
+
+/// What is in the files changes while the first message is sent: nothing else goes out to the recipients that they had
+/// before, and of an mbox no pieces that are cut at the old places.
+#[test]
+fn a_file_that_changes_before_its_turn() {
+    let other = letter(7).replace("b@example.org", "other@example.org");
+    for (name, text) in [("two", letter(1).into_bytes()), ("two", mbox(1..3))] {
+        let folder = tempfile::tempdir().unwrap();
+        let one = write_file(folder.path(), "one", letter(0).as_bytes());
+        let two = write_file(folder.path(), name, &text);
+        let (path, other) = (two.clone(), other.clone());
+        let server = ScriptedServer::start([Script::serve(move |said| {
+            if let Said::Content(_) = said {
+                fs::write(&path, &other).unwrap();
+            }
+            polite(said)
+        })]);
+        let output = send(&server.name(), &[&one, &two], b"");
+        assert_eq!(code(&output), 74, "{output:?}");
+        assert!(errors(&output).contains("the file has changed since it was looked at"), "{output:?}");
+        assert_eq!(server.finish_one().contents.len(), 1);
     }
 }
 
@@ -247,148 +275,5 @@ fn an_error_tells_what_had_come_by_then() {
     let wanted =
         [&server.name(), "MAIL: the server was silent for too long; after ", "250-one moment", "250-an\\x1b[2Jd"];
     check_complaint(&output, &wanted);
-    server.finish();
-}
-
-// ---- Going on after an interruption -----------------------------------------------------------------------------------
-
-/// Ends the program in the middle of a batch, as a power cut would, once so many messages have arrived.
-fn kill_after(server: &TestServer, arguments: &[&str], messages: usize) {
-    let address = server.address.to_string();
-    let all: Vec<&str> = ["send", "--server", &address].iter().chain(arguments).copied().collect();
-    let mut child = command(&all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("messages arrive", || server.stored().len() >= messages);
-    child.kill().unwrap();
-    let status = child.wait().unwrap();
-    assert!(status.signal() == Some(9) || status.success(), "{status}");
-}
-
-/// Killed three times and resumed: each message arrives, and twice only what is named.
-#[test]
-fn killed_and_resumed() {
-    const MESSAGES: usize = 600;
-    for parallel in ["1", "4"] {
-        let folder = tempfile::tempdir().unwrap();
-        let file = write_file(folder.path(), "box", &mbox(0..MESSAGES));
-        let server = TestServer::start();
-        let arguments = ["--resume", "--parallel", parallel, &file];
-        for fraction in 1..=3 {
-            kill_after(&server, &arguments, fraction * MESSAGES / 6);
-        }
-        let output = send_to(&server, &arguments, b"");
-        assert_eq!(code(&output), 0, "{output:?}");
-        check_resumed(&output, &file, &arrived(&server), MESSAGES);
-        // And once more: there is nothing left to do.
-        let again = send_to(&server, &arguments, b"");
-        assert_eq!((code(&again), answers(&again)), (0, ""));
-        let expected = format!("{MESSAGES} messages: {MESSAGES} accepted in an earlier run, 0 accepted; ");
-        assert!(summary(&again).starts_with(&expected), "{again:?}");
-    }
-}
-
-fn check_resumed(output: &Output, file: &str, arrived: &BTreeMap<usize, usize>, messages: usize) {
-    assert_eq!(arrived.len(), messages, "every message is there");
-    let text = errors(output).to_owned() + answers(output);
-    for (number, _) in arrived.iter().filter(|(_, count)| **count > 1) {
-        assert!(
-            text.contains(&format!("{file}#{}: an answer was lost", number + 1)),
-            "{number} is not named in {text}"
-        );
-    }
-    let doubled = arrived.values().filter(|count| **count > 1).count();
-    assert!(doubled <= 3 * 4 && arrived.values().all(|count| *count <= 2), "{arrived:?}");
-}
-
-/// The same message twice in a batch is two messages; a message that has moved or a batch that has grown is the same.
-#[test]
-fn what_a_journal_knows_a_message_by() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = write_file(folder.path(), "box", &mbox([0, 0, 1]));
-    let journal = folder.path().join("journal").to_str().unwrap().to_owned();
-    let server = TestServer::start();
-    assert_eq!(code(&send_to(&server, &["--journal", &journal, &file], b"")), 0);
-    assert_eq!(arrived(&server), BTreeMap::from([(0, 2), (1, 1)]));
-    fs::write(&file, mbox([1, 2, 0, 0, 0])).unwrap();
-    let moved = write_file(folder.path(), "folder/mail.eml", letter(3).as_bytes());
-    assert_eq!(code(&send_to(&server, &["--journal", &journal, &moved, &file], b"")), 0);
-    assert_eq!(arrived(&server), BTreeMap::from([(0, 3), (1, 1), (2, 1), (3, 1)]));
-    // The journal lies beside the batch and is no part of it.
-    let folder_name = folder.path().join("folder").to_str().unwrap().to_owned();
-    assert_eq!(code(&send_to(&server, &["--resume", &format!("{folder_name}/mail.eml")], b"")), 0);
-    assert!(Path::new(&format!("{folder_name}/mail.eml.smtp-journal")).is_file());
-    let output = send_to(&server, &["--resume", &folder_name], b"");
-    assert!(summary(&output).is_empty() && answers(&output).lines().count() == 1, "{output:?}");
-}
-
-/// Only those recipients go out again whom the server had put off; one that was refused is told again, and tried again.
-#[test]
-fn a_resumed_run_sends_only_what_was_not_accepted() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = write_file(folder.path(), "one", b"From: a@x\nTo: b@x, later@x, no@x\n\nhello\n");
-    let busy = |said: Said<'_>| -> Answer {
-        match said {
-            Said::Line("RCPT TO:<later@x>") => "450 4.2.1 later".into(),
-            Said::Line("RCPT TO:<no@x>") => "550 5.1.1 no".into(),
-            said => polite(said),
-        }
-    };
-    let server = ScriptedServer::start([Script::serve(busy)]);
-    let output = send(&server.name(), &["--resume", "--retries", "0", &file], b"");
-    assert_eq!(code(&output), 75, "{output:?}");
-    server.finish_one();
-    let server = ScriptedServer::start([Script::serve(polite)]);
-    let output = send(&server.name(), &["--resume", "--retries", "0", &file], b"");
-    assert_eq!(code(&output), 0, "{output:?}");
-    let session = server.finish_one();
-    assert_eq!(session.commands[2..4], ["RCPT TO:<later@x>", "RCPT TO:<no@x>"]);
-}
-
-/// Nobody was there at all: nothing is in doubt.
-#[test]
-fn a_run_that_reached_nobody() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = write_file(folder.path(), "box", &mbox(0..2));
-    let port = ReservedPort::new();
-    let output = send(&port.name(), &["--resume", "--retries", "0", &file], b"");
-    assert_eq!(code(&output), 75);
-    let server = TestServer::start();
-    let output = send_to(&server, &["--resume", &file], b"");
-    assert_eq!((code(&output), errors(&output).lines().count()), (0, 1), "{output:?}");
-    assert_eq!(arrived(&server), once_each(0..2));
-}
-
-/// The answer to the whole message was lost in one run; the next sends it again and says so.
-#[test]
-fn a_lost_answer_is_named_by_the_next_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = write_file(folder.path(), "one", letter(0).as_bytes());
-    let server = ScriptedServer::start([Script::serve(|said| match said {
-        Said::Content(_) => Answer::Reset,
-        said => polite(said),
-    })]);
-    let output = send(&server.name(), &["--resume", "--retries", "0", &file], b"");
-    assert_eq!(code(&output), 75);
-    assert!(errors(&output).contains("it may have arrived all the same"), "{output:?}");
-    server.finish_one();
-    let server = TestServer::start();
-    let output = send_to(&server, &["--resume", &file], b"");
-    assert_eq!((code(&output), arrived(&server)), (0, once_each([0])));
-    assert!(answers(&output).contains("so it may have arrived twice"), "{output:?}");
-}
-
-/// Two runs at once would send everything twice.
-#[test]
-fn one_run_at_a_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = write_file(folder.path(), "one", letter(0).as_bytes());
-    let server = ScriptedServer::start([Script::new().hold()]);
-    let mut first = command(&["send", "--server", &server.name(), "--resume", &file]).spawn().unwrap();
-    let journal = format!("{file}.smtp-journal");
-    wait_until("the journal is made", || fs::metadata(&journal).is_ok_and(|metadata| metadata.len() > 0));
-    let output = send(&server.name(), &["--resume", &file], b"");
-    assert_eq!(code(&output), 75, "{output:?}");
-    check_complaint(&output, &["another run is at work with this journal"]);
-    first.kill().unwrap();
-    first.wait().unwrap();
     server.finish();
 }

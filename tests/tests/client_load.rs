@@ -5,7 +5,7 @@
 use std::process::Output;
 
 use smtp_tests::client::{answers, check_complaint, code, run_with_input};
-use smtp_tests::scripted_server::{Said, Script, ScriptedServer, polite};
+use smtp_tests::scripted_server::{ReservedPort, Said, Script, ScriptedServer, polite};
 use smtp_tests::server::TestServer;
 
 fn load(server: &str, arguments: &[&str]) -> Output {
@@ -55,7 +55,8 @@ fn failures_are_counted_by_their_codes() {
     assert_eq!(code(&output), 75, "{output:?}");
     let text = answers(&output);
     assert!(text.starts_with(r#"{"accepted":1,"octets":1024,"#), "{text}");
-    assert!(text.ends_with("\"failures\":{\"451\":2,\"552\":1}}\n"), "{text}");
+    let end = r#""reasons":{"451":"end of content: 451 later","552":"end of content: 552 never"},"failures":{"451":2,"552":1}}"#;
+    assert!(text.ends_with(&format!("{end}\n")), "{text}");
     server.finish_one();
 }
 
@@ -66,8 +67,46 @@ fn only_this_host_unless_told_otherwise() {
     let output = load("192.0.2.1:25", &[]);
     assert_eq!(code(&output), 64, "{output:?}");
     check_complaint(&output, &["192.0.2.1:25", "--anywhere", "nothing was sent"]);
-    for arguments in [&["--size", "10"][..], &["--connections", "0"], &["--per-connection", "0"], &["--messages", "-1"]]
-    {
-        assert_eq!(code(&load("127.0.0.1:1", arguments)), 64, "{arguments:?}");
+    for (arguments, wanted) in [
+        (&["--size", "10"][..], "--size 10: a message with a header section has at least"),
+        // It was made in memory.
+        (&["--size", "100000000000"], "--size \"100000000000\": not a number up to 1073741824"),
+        (&["--connections", "0"], "--connections \"0\": not a number from 1 to 1000"),
+        (&["--per-connection", "0"], "--per-connection \"0\": not a number from 1"),
+        (&["--messages", "x"], "--messages \"x\": not a number"),
+    ] {
+        let output = load("127.0.0.1:1", arguments);
+        assert_eq!(code(&output), 64, "{arguments:?}");
+        check_complaint(&output, &[wanted]);
     }
+}
+
+/// It ended with 0 though the time was over long before the last message.
+#[test]
+fn messages_for_which_there_was_no_time() {
+    let server = TestServer::start();
+    let output =
+        load(&server.address.to_string(), &["--messages", "1000000000", "--timeout", "1", "--to", "b@example.org"]);
+    assert_eq!(code(&output), 75, "{output:?}");
+    assert!(answers(&output).contains(" x not begun (the time given with --timeout is over)"), "{output:?}");
+    assert!(!server.stored().is_empty());
+}
+
+/// A time beyond the clock was taken for one that is over.
+#[test]
+fn a_timeout_without_end() {
+    let server = ScriptedServer::start([Script::serve(polite)]);
+    let output = load(&server.name(), &["--messages", "2", "--timeout", &u64::MAX.to_string()]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert_eq!(server.finish_one().contents.len(), 2);
+}
+
+/// "2 x no connection" told nobody why.
+#[test]
+fn failures_have_reasons() {
+    let nobody = ReservedPort::new();
+    let output = load(&nobody.name(), &["--messages", "2"]);
+    assert_eq!(code(&output), 75, "{output:?}");
+    let wanted = format!("\nfailures  2 x no connection ({}: no connection: ", nobody.name());
+    assert!(answers(&output).contains(&wanted), "{output:?}");
 }

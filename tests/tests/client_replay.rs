@@ -152,6 +152,17 @@ fn a_silent_server_holds_nobody() {
     }
 }
 
+/// A recording that was cut off on a full disk was replayed as if it were whole.
+#[test]
+fn a_message_without_an_end() {
+    let text = TALK.split("C: .\n").next().unwrap();
+    let script = Script::new().say("220 mx").expect("EHLO").say("250 a").expect("MAIL").expect("RCPT").expect("DATA");
+    let (output, _, server) = replay(text, script.say("250 OK\r\n250 OK\r\n354 go on").take(7).close(), &[]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert!(errors(&output).contains("ends in the middle of a message"), "{output:?}");
+    server.finish_one();
+}
+
 /// A server that takes nothing, and one that says why.
 #[test]
 fn content_that_is_not_taken() {

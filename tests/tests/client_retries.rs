@@ -268,7 +268,8 @@ fn the_server_says_goodbye_behind_each_message() {
     assert_eq!((sessions.len(), recipients(&sessions).as_str()), (2, "b c"));
 }
 
-/// One message at which the server always dies does not hold up the others, and two do not make us call for ever.
+/// One message at which the server always dies does not hold up the others, nor do several that stand together; where they
+/// stand everywhere, we do not call for ever.
 #[test]
 fn a_message_at_which_the_server_dies() {
     let script = || {
@@ -281,14 +282,50 @@ fn a_message_at_which_the_server_dies() {
     let mut one = batch(&[&["poison@x"], &["b@x"], &["c@x"]]);
     send(&mut one, &server.name(), &quick_retries(0));
     assert_eq!(results(&one), ["RCPT: the connection was lost", "yes", "yes"]);
-    assert_eq!(recipients(&server.finish()), "poison b c");
+    assert_eq!(recipients(&server.finish()), "poison c b");
 
     let server = ScriptedServer::start((0..5).map(|_| script()));
-    let mut many = batch(&[&["poison@x"], &["poison@x"], &["poison@x"], &["b@x"]]);
-    send(&mut many, &server.name(), &quick_retries(0));
+    let mut some = batch(&[&["poison@x"], &["poison@x"], &["poison@x"], &["b@x"], &["c@x"]]);
+    send(&mut some, &server.name(), &quick_retries(0));
     let lost = "RCPT: the connection was lost";
-    assert_eq!(results(&many), [lost, lost, "idle: the connection was lost", "idle: the connection was lost"]);
+    assert_eq!(results(&some), [lost, lost, lost, "yes", "yes"]);
+    server.finish();
+
+    let server = ScriptedServer::start((0..5).map(|_| script()));
+    let mut all = batch(&[&["poison@x"][..]; 4]);
+    send(&mut all, &server.name(), &quick_retries(0));
+    assert_eq!(results(&all), [lost, "idle: the connection was lost", "idle: the connection was lost", lost]);
     assert_eq!(server.finish().len(), 2);
+}
+
+/// Two such messages at the front ended every try in the same way, and the others never had their turn.
+#[test]
+fn messages_at_which_the_server_dies_come_last_in_the_next_try() {
+    let script = || {
+        Script::serve(|said| match said {
+            Said::Line("RCPT TO:<poison@x>") => Answer::Reset,
+            said => polite(said),
+        })
+    };
+    let server = ScriptedServer::start((0..5).map(|_| script()));
+    let mut batch = batch(&[&["poison@x"], &["b@x"], &["c@x"], &["poison@x"]]);
+    send(&mut batch, &server.name(), &quick_retries(1));
+    let lost = "RCPT: the connection was lost";
+    assert_eq!(results(&batch), [lost, "yes", "yes", lost]);
+    let sessions = server.finish();
+    assert_eq!((sessions.len(), recipients(&sessions).as_str()), (4, "poison poison b c poison poison"));
+}
+
+/// The server was blamed for being silent when it was our time that was over, and connections were still opened.
+#[test]
+fn no_message_begins_when_the_time_is_over() {
+    let server = ScriptedServer::start([]);
+    let mut batch = batch(&[&["b@x"], &["c@x"]]);
+    let plan = Plan { give_up_at: Some(Instant::now()), ..plan(quick_retries(2)) };
+    batch.send(&plan, &Unwatched, &|| Connection::open(&server.name(), in_haste()));
+    assert_eq!(results(&batch), ["the time given with --timeout is over"; 2]);
+    assert!(batch.reports().all(|report| report.delivery.is_transient()));
+    assert!(server.finish().is_empty());
 }
 
 /// Whoever waits behind connections that broke is neither refused nor in doubt, though others were before.
@@ -309,7 +346,7 @@ fn who_was_not_tried_shares_nobody_elses_fate() {
     let mut batch = batch(&[&["b@x", "c@x"], &["d@x"], &["e@x"]]);
     send(&mut batch, &server.name(), &quick_retries(1));
     let lost = "end of content: the connection was lost?";
-    assert_eq!(results(&batch), [lost, "RCPT: 550 who?", lost, "idle: the connection was lost"]);
+    assert_eq!(results(&batch), [lost, "RCPT: 550 who?", "idle: the connection was lost", lost]);
     server.finish();
 }
 

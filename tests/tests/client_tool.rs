@@ -2,8 +2,10 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -154,8 +156,15 @@ fn wrong_command_lines_are_explained() {
         (&["send", "--retries", "-1"], "--retries \"-1\": not a number from 0 to 65535"),
         (&["send", "--timeout", "soon"], "--timeout \"soon\": not a number of seconds"),
         (&["send", "--retries", "1\n\u{1b}"], "--retries \"1\\u{a}\\u{1b}\": not"),
-        (&["send", "--form", "a@x"], "smtp-client: unrecognized argument: --form; see smtp-client --help"),
-        (&["send", "--from"], "smtp-client: no value provided for option '--from'; see smtp-client --help"),
+        (&["send", "--form", "a@x"], "smtp-client: unrecognized argument: --form; see smtp-client send --help"),
+        (&["send", "--from"], "smtp-client: no value provided for option '--from'; see smtp-client send --help"),
+        (&["sned"], "smtp-client: unrecognized argument: sned; see smtp-client --help"),
+        (&["probe"], "smtp-client: needs host[:port]; see smtp-client probe --help"),
+        (&["send", "--server", "b@x"], "--server \"b@x\": not a server; write HOST:PORT"),
+        (&["send", "--from", "-"], "--from \"-\": "),
+        // A lone hyphen became a path in every place.
+        (&["send", "--journal", "-"], "--journal \"-\": it is written into a file"),
+        (&["send", "--transcript-to", "-"], "--transcript-to \"-\": it is written into a file"),
         (&["send", "--from", "a@x", "--from", "b@x"], "--from \"b@x\": given twice"),
     ] {
         let output = run_with_input(arguments, LETTER);
@@ -164,6 +173,41 @@ fn wrong_command_lines_are_explained() {
         let text = errors(&output);
         assert!(!text.contains("Error parsing") && !text.contains("; \\u"), "{text}");
     }
+}
+
+/// It is a value like any other where no file is read.
+#[test]
+fn a_lone_hyphen() {
+    let server = ScriptedServer::start([Script::serve(|said| polite_with(&["DSN"], said))]);
+    let output = send(&server.name(), &["--envid", "-", "-"], LETTER);
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert!(server.finish_one().commands[1].ends_with(" ENVID=-"));
+}
+
+/// `send help` sent nothing, printed the help and ended with 0.
+#[test]
+fn a_file_that_is_called_help() {
+    let folder = tempfile::tempdir().unwrap();
+    write_file(folder.path(), "help", LETTER);
+    let server = ScriptedServer::start([Script::serve(polite)]);
+    let output = command(&["send", "--server", &server.name(), "help"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!((code(&output), answers(&output)), (0, "help: <b@example.org>: 250 queued\n"));
+    server.finish_one();
+}
+
+/// Such a name cannot stand on the command line, and the error says where it can.
+#[test]
+fn a_file_whose_name_is_no_utf8() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(OsStr::from_bytes(b"h\xe9llo"));
+    std::fs::write(&path, LETTER).unwrap();
+    let output = command(&[OsStr::new("send"), path.as_os_str()]).output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    check_complaint(&output, &["is not UTF-8", "--files0-from"]);
+    let server = ScriptedServer::start([Script::serve(polite)]);
+    let output = send(&server.name(), &["--files0-from", "-"], path.as_os_str().as_bytes());
+    assert_eq!(code(&output), 0, "{output:?}");
+    server.finish_one();
 }
 
 #[test]
@@ -362,6 +406,19 @@ fn comes_back_by_itself() {
     let server = port.listen([Script::serve(polite)]);
     assert!(child.wait().unwrap().success());
     server.finish_one();
+}
+
+/// One reason stood for all, and nobody knew for how many.
+#[test]
+fn how_many_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["one", "two"].map(|name| write_file(folder.path(), name, LETTER));
+    let port = ReservedPort::new();
+    let mut child = command(&["send", "--server", &port.name(), &files[0], &files[1]]).spawn().unwrap();
+    let line = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(line.contains("not yet: 2 messages wait; ") && line.ends_with("; next try in 5s"), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

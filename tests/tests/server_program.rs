@@ -185,7 +185,7 @@ fn explaining_an_address() {
     let list = place.write("bad.txt", "a b\n");
     for (arguments, code, expected) in [
         (&["alice"][..], 64, "address \"alice\": the address needs @ and a domain"),
-        (&[], 64, "missing: address; see smtp-server --help"),
+        (&[], 64, "needs address; see smtp-server --help"),
         (&["a@b", "c@d"], 64, "unrecognized argument: c@d"),
         (&["a@b", "--listen", "127.0.0.1:1"], 64, "unrecognized argument: --listen"),
         (&["--recipients", &list, "a@b"], 78, "bad.txt: line 1: "),

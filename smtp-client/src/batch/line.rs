@@ -3,6 +3,9 @@
 //! Nobody holds a message without a connection, so one that cannot be opened holds up nothing: its thread leaves, the
 //! others go on. Only what is left in the queue when all have left was not tried, for the reason for which the last one
 //! left.
+//!
+//! A message may be the reason why its connection breaks. Behind such a one the next is taken from the other end of the
+//! queue, and in the next try it comes last: what stands beside it is perhaps no better.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +16,7 @@ use smtp_proto::reply::Reply;
 use smtp_proto::transaction::Transaction;
 
 use super::delivery::Progress;
-use super::{Delivery, Message, Watch};
+use super::{Delivery, Message, Plan, Watch};
 use crate::connection::{ConnectError, Connection, SendError};
 use crate::journal::{Journal, Key};
 
@@ -22,6 +25,7 @@ pub(super) struct Job<'a> {
     pub(super) place: usize,
     pub(super) message: &'a Message,
     pub(super) results: &'a mut Vec<Progress>,
+    pub(super) breaks: &'a mut u32,
     pub(super) entry: Option<(&'a Journal, &'a Key)>,
 }
 
@@ -29,6 +33,7 @@ pub(super) struct Job<'a> {
 pub(super) struct Try<'a> {
     number: u32,
     rehearsal: Option<Until>,
+    give_up_at: Option<Instant>,
     watch: &'a dyn Watch,
     queue: Mutex<VecDeque<Job<'a>>>,
     /// Why the last thread left before the queue was empty.
@@ -40,8 +45,9 @@ enum End {
     NoConnection(Arc<ConnectError>),
     /// Two connections in a row broke before they had brought anything forward.
     Broken(Failure),
-    /// What would be sent now would be sent again after an interruption.
-    NoJournal(Arc<SendError>),
+    /// Something is missing on this side: a journal that can be written, without which what is sent now would be sent again
+    /// after an interruption; a file that may be opened; time.
+    NotSent(Arc<SendError>),
 }
 
 /// A connection, and what it was good for so far.
@@ -91,13 +97,9 @@ impl Job<'_> {
 }
 
 impl<'a> Try<'a> {
-    pub(super) fn new(
-        number: u32,
-        rehearsal: Option<Until>,
-        watch: &'a dyn Watch,
-        jobs: impl Iterator<Item = Job<'a>>,
-    ) -> Self {
-        Try { number, rehearsal, watch, queue: Mutex::new(jobs.collect()), end: Mutex::new(None) }
+    pub(super) fn new(number: u32, plan: &Plan, watch: &'a dyn Watch, jobs: Vec<Job<'a>>) -> Self {
+        let &Plan { rehearsal, give_up_at, .. } = plan;
+        Try { number, rehearsal, give_up_at, watch, queue: Mutex::new(jobs.into()), end: Mutex::new(None) }
     }
 
     /// How many messages wait.
@@ -115,16 +117,27 @@ impl<'a> Try<'a> {
         let mut broken_in_a_row = 0;
         // Nobody is called for nothing.
         while self.len() > 0 {
+            if self.is_over() {
+                self.leave(End::NotSent(Arc::new(SendError::TimeIsOver)));
+                break;
+            }
             let mut current = match line.take().map_or_else(|| connect().map(Line::new), Ok) {
                 Ok(current) => current,
                 Err(error) => return self.leave(End::NoConnection(Arc::new(error))),
             };
-            let Some(mut job) = self.queue().pop_front() else {
+            let Some(mut job) = self.take(broken_in_a_row > 0) else {
                 line = Some(current);
                 break;
             };
             let before = job.due(self.number);
             let sent = self.send(&mut job, &before, &mut current);
+            if let Ok(Some(sending)) = &sent {
+                current.is_fresh = false;
+                current.was_useful |= sending.has_decided;
+            }
+            let ending = current.connection.failure_of_next();
+            let has_broken = ending.is_some() && !current.was_useful;
+            *job.breaks += u32::from(has_broken);
             self.tell(&job, &before);
             if !job.due(self.number).is_empty() {
                 self.queue().push_front(job);
@@ -135,17 +148,13 @@ impl<'a> Try<'a> {
                     current.connection.quit();
                     continue;
                 }
-                Ok(Some(sending)) => {
-                    current.is_fresh = false;
-                    current.was_useful |= sending.has_decided;
-                }
+                Ok(Some(_)) => {}
                 Err(end) => {
                     current.connection.quit();
                     return self.leave(end);
                 }
             }
-            let ending = current.connection.failure_of_next();
-            broken_in_a_row = if ending.is_some() && !current.was_useful { broken_in_a_row + 1 } else { 0 };
+            broken_in_a_row = if has_broken { broken_in_a_row + 1 } else { 0 };
             match ending {
                 None => line = Some(current),
                 Some(failure) if broken_in_a_row == 2 => return self.leave(End::Broken(failure)),
@@ -157,6 +166,15 @@ impl<'a> Try<'a> {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.give_up_at.is_some_and(|give_up_at| Instant::now() >= give_up_at)
+    }
+
+    fn take(&self, from_the_other_end: bool) -> Option<Job<'a>> {
+        let mut queue = self.queue();
+        if from_the_other_end { queue.pop_back() } else { queue.pop_front() }
+    }
+
     fn leave(&self, end: End) {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     }
@@ -165,15 +183,11 @@ impl<'a> Try<'a> {
     pub(super) fn end(self) {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(end) = end else { return };
-        while let Some(mut job) = self.pop() {
+        while let Some(mut job) = self.take(false) {
             let who = job.due(self.number);
             job.note(self.number, &who, who.iter().map(|_| end.delivery()));
             self.tell(&job, &who);
         }
-    }
-
-    fn pop(&self) -> Option<Job<'a>> {
-        self.queue().pop_front()
     }
 
     /// Sends one message to those of its recipients whose turn it is, as far as the server lets them go together. `None`:
@@ -189,6 +203,8 @@ impl<'a> Try<'a> {
         let transaction = Transaction { recipients, ..job.message.transaction.clone() };
         let content = match job.message.source.open() {
             Ok(content) => content,
+            // The other threads have what this one lacks; it must not take their messages, only to put them back.
+            Err(error) if error.is_transient() => return Err(End::NotSent(Arc::new(SendError::Open(error)))),
             Err(error) => {
                 job.not_sent(self.number, due, &Arc::new(SendError::Open(error)));
                 return Ok(Some(Sending::default()));
@@ -278,7 +294,7 @@ impl<'a> Try<'a> {
 fn no_journal(journal: &Journal, error: std::io::Error) -> End {
     let path = journal.path().display();
     let error = std::io::Error::new(error.kind(), format!("{path}: {error}"));
-    End::NoJournal(Arc::new(SendError::Journal(error)))
+    End::NotSent(Arc::new(SendError::Journal(error)))
 }
 
 impl End {
@@ -286,7 +302,7 @@ impl End {
         match self {
             End::NoConnection(error) => Delivery::NoConnection(error.clone()),
             End::Broken(failure) => Delivery::Failed(failure.clone()),
-            End::NoJournal(error) => Delivery::NotSent(error.clone()),
+            End::NotSent(error) => Delivery::NotSent(error.clone()),
         }
     }
 }

@@ -43,12 +43,19 @@ pub enum SendError {
     Open(crate::content::ContentError),
     /// The journal of the batch cannot be written, so nothing more was sent: it would be sent again after an interruption.
     Journal(io::Error),
+    /// The time for the whole batch was over before it was this message's turn.
+    TimeIsOver,
 }
 
 impl SendError {
     /// Whether the same may work later, or over another connection.
     pub fn is_transient(&self) -> bool {
-        matches!(self, SendError::Start(error) if error.is_transient())
+        match self {
+            SendError::Start(error) => error.is_transient(),
+            SendError::Open(error) => error.is_transient(),
+            SendError::TimeIsOver => true,
+            SendError::Content(_) | SendError::BareCarriageReturn(_) | SendError::Journal(_) => false,
+        }
     }
 }
 
@@ -119,8 +126,10 @@ impl fmt::Display for SendError {
             SendError::Start(error) => error.fmt(f),
             SendError::Content(error) => write!(f, "the message cannot be read: {error}"),
             SendError::BareCarriageReturn(error) => error.fmt(f),
+            SendError::Open(error) if error.is_transient() => write!(f, "the message cannot be opened now: {error}"),
             SendError::Open(error) => write!(f, "the message cannot be sent any more: {error}"),
             SendError::Journal(error) => write!(f, "the journal cannot be written: {error}"),
+            SendError::TimeIsOver => f.write_str("the time given with --timeout is over"),
         }
     }
 }
@@ -132,6 +141,7 @@ impl std::error::Error for SendError {
             SendError::Content(error) | SendError::Journal(error) => Some(error),
             SendError::BareCarriageReturn(error) => Some(error),
             SendError::Open(error) => Some(error),
+            SendError::TimeIsOver => None,
         }
     }
 }

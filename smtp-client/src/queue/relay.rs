@@ -176,6 +176,9 @@ fn not_sent(relay: &str, error: &SendError) -> Verdict {
         SendError::Start(StartError::TooBig { .. }) => Verdict::Failed(text("552 5.3.4")),
         SendError::Start(_) => Verdict::Failed(text("554 5.5.4")),
         SendError::BareCarriageReturn(_) => Verdict::Failed(text("554 5.6.11")),
-        SendError::Content(_) | SendError::Open(_) | SendError::Journal(_) => Verdict::Deferred(text("451 4.3.0")),
+        // What is wrong with our own disk is our own fault.
+        SendError::Content(_) | SendError::Open(_) | SendError::Journal(_) | SendError::TimeIsOver => {
+            Verdict::Deferred(text("451 4.3.0"))
+        }
     }
 }

@@ -86,6 +86,11 @@ impl Asked {
         self.questions.len()
     }
 
+    /// Whether the client has not said all of a message yet.
+    pub(super) fn is_in_content(&self) -> bool {
+        self.reading != Reading::Commands
+    }
+
     /// What the next reply answers.
     pub(super) fn stage(&self) -> &'static str {
         self.questions.front().copied().unwrap_or("idle")

@@ -156,6 +156,9 @@ impl<'a> Conversation<'a> {
     /// The client is done; so must the server be.
     pub(super) fn finish(mut self) -> Result<(), At> {
         self.write_block();
+        if self.writing == Writing::Open && self.asked.is_in_content() {
+            log::warn!("the conversation ends in the middle of a message; perhaps it was not recorded to its end");
+        }
         self.wire.finish_writing();
         match self.listen() {
             Err(Silence::Closed) => Ok(()),

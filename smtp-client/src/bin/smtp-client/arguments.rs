@@ -1,7 +1,7 @@
 //! The values of options, read into types that hold nothing unfit for the wire.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use smtp_client::dns::settings;
@@ -22,6 +22,14 @@ pub(crate) fn is_standard_input(path: &Path) -> bool {
 /// A path as people gave it.
 pub(crate) fn shown(path: &Path) -> String {
     if is_standard_input(path) { "-".to_owned() } else { path.display().to_string() }
+}
+
+/// A file that is to be made, and so cannot be standard input.
+pub(crate) fn written_file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "-" => Err("it is written into a file; write ./- for one of this name".to_owned()),
+        path => Ok(path.into()),
+    }
 }
 
 /// The command behind which `--stop-after` stops.
@@ -102,6 +110,10 @@ pub(crate) fn hello_name(text: &str) -> Result<Domain, String> {
 
 pub(crate) fn retries(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| format!("not a number from 0 to {}", u16::MAX))
+}
+
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "not a number".to_owned())
 }
 
 pub(crate) fn connections(text: &str) -> Result<usize, String> {

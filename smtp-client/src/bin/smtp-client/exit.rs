@@ -65,6 +65,7 @@ pub(crate) fn of_send_error(error: &SendError) -> u8 {
     match error {
         _ if error.is_transient() => TEMPORARY,
         SendError::Start(_) => UNAVAILABLE,
+        SendError::TimeIsOver => TEMPORARY,
         SendError::Content(_) | SendError::Journal(_) => IO,
         SendError::BareCarriageReturn(_) => DATA,
         SendError::Open(error) => of_content_error(error),
@@ -108,7 +109,9 @@ pub(crate) fn of_connect_error(error: &ConnectError) -> u8 {
 /// The code for a message that could not even be prepared.
 pub(crate) fn of_content_error(error: &ContentError) -> u8 {
     match error {
+        _ if error.is_transient() => TEMPORARY,
         ContentError::Io(error) => of_io_error(error),
+        ContentError::Changed => IO,
         ContentError::BareCarriageReturn(_) | ContentError::HeaderTooLong | ContentError::StrayBcc => DATA,
     }
 }
@@ -128,7 +131,7 @@ pub(crate) fn of_journal_error(error: &JournalError) -> u8 {
         JournalError::Create(..) => CANNOT_CREATE,
         JournalError::Io(..) => IO,
         JournalError::InUse(_) => TEMPORARY,
-        JournalError::NotAJournal(..) => CONFIGURATION,
+        JournalError::NotAJournal(..) | JournalError::NotAFile(_) | JournalError::Empty(_) => CONFIGURATION,
     }
 }
 
@@ -149,6 +152,9 @@ mod tests {
     fn peer() -> Peer {
         Peer::Tcp(([192, 0, 2, 1], 25).into())
     }
+
+    /// Too many open files.
+    const EMFILE: i32 = 24;
 
     fn reply(code: u16) -> Reply {
         Reply::new(Code::new(code).unwrap(), None, "text")
@@ -207,6 +213,9 @@ mod tests {
             (not_sent(SendError::Content(io::ErrorKind::UnexpectedEof.into())), IO),
             (not_sent(SendError::BareCarriageReturn(BareCarriageReturn)), DATA),
             (not_sent(SendError::Open(ContentError::Io(ErrorKind::NotFound.into()))), NO_INPUT),
+            (not_sent(SendError::Open(ContentError::Changed)), IO),
+            (not_sent(SendError::Open(ContentError::Io(io::Error::from_raw_os_error(EMFILE)))), TEMPORARY),
+            (not_sent(SendError::TimeIsOver), TEMPORARY),
             (not_sent(SendError::Journal(ErrorKind::StorageFull.into())), IO),
             (unresolved(ErrorKind::Other), NO_HOST),
             (unresolved(ErrorKind::TimedOut), TEMPORARY),

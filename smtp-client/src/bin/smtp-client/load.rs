@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
-use smtp_client::connection::{Connection, Options};
+use smtp_client::connection::{ConnectError, Connection, Options};
 use smtp_client::content::Content;
 use smtp_client::proto::address::{ForwardPath, ReversePath};
 use smtp_client::proto::transaction::Transaction;
@@ -29,10 +29,12 @@ use figures::Figures;
     example = "smtp-client load --connections 8 --messages 10000 --size 1024 --pipeline",
     error_code(0, "every message was accepted"),
     error_code(64, "the command line is wrong"),
+    error_code(67, "the server does not know the recipient"),
     error_code(68, "the server's name cannot be looked up"),
     error_code(69, "messages were refused for good"),
-    error_code(75, "messages were not taken now"),
-    error_code(76, "the server's answer was no SMTP")
+    error_code(75, "messages were not taken now, or the time was over before all were sent"),
+    error_code(76, "the server's answer was no SMTP"),
+    error_code(77, "the server does not allow it")
 )]
 pub(crate) struct Load {
     /// the server to call, HOST:PORT (default 127.0.0.1:2525; without a port, 25)
@@ -42,10 +44,10 @@ pub(crate) struct Load {
     #[argh(option, arg_name = "n", default = "1", from_str_fn(arguments::connections))]
     connections: usize,
     /// messages in all (default 1000)
-    #[argh(option, arg_name = "n", default = "1_000")]
+    #[argh(option, arg_name = "n", default = "1_000", from_str_fn(arguments::count))]
     messages: u64,
-    /// octets of a message (default 1024)
-    #[argh(option, arg_name = "octets", default = "1_024")]
+    /// octets of a message (default 1024; at most 1073741824)
+    #[argh(option, arg_name = "octets", default = "1_024", from_str_fn(size))]
     size: usize,
     /// messages after which a connection is closed and another opened (default: none is closed before the end)
     #[argh(option, arg_name = "n", default = "u64::MAX", from_str_fn(per_connection))]
@@ -80,12 +82,23 @@ fn per_connection(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Octets of the largest message, which is made in memory.
+const LARGEST_OCTETS: usize = 1 << 30;
+
+fn size(text: &str) -> Result<usize, String> {
+    let size = text.parse().ok().filter(|octets| *octets <= LARGEST_OCTETS);
+    size.ok_or_else(|| format!("not a number up to {LARGEST_OCTETS}"))
+}
+
 /// What all connections share.
 struct Work {
     transaction: Transaction,
     content: Content,
-    server: ServerName,
-    give_up_at: Instant,
+    /// The addresses of the server, which are known to be on this host if they have to be. A name that is looked up once
+    /// more might have others.
+    addresses: Vec<ServerName>,
+    /// A time beyond the clock is no bound.
+    give_up_at: Option<Instant>,
     next: AtomicU64,
 }
 
@@ -112,7 +125,8 @@ pub(crate) fn run(load: Load) -> ExitCode {
         }
         one();
     });
-    let figures = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut figures = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    figures.not_begun(load.messages);
     let text = figures.report(load.size, load.connections, began.elapsed(), load.json);
     // Whether anybody reads it does not change it.
     drop(writeln!(io::stdout(), "{text}"));
@@ -133,8 +147,9 @@ fn prepare(load: &Load) -> Result<Work, (u8, String)> {
     let content = Content::from_bytes(octets).map_err(|error| (exit::DATA, error.to_string()))?;
     let mut transaction = Transaction::new(reverse_path);
     transaction.recipients.push(forward_path.into());
-    let give_up_at = Instant::now().checked_add(load.timeout).unwrap_or_else(Instant::now);
-    Ok(Work { transaction, content, server: load.server.clone(), give_up_at, next: AtomicU64::new(0) })
+    let addresses = addresses.into_iter().map(ServerName::from).collect();
+    let give_up_at = Instant::now().checked_add(load.timeout);
+    Ok(Work { transaction, content, addresses, give_up_at, next: AtomicU64::new(0) })
 }
 
 /// A message of exactly so many octets, line ends included.
@@ -161,18 +176,19 @@ fn message(from: &ReversePath, to: &ForwardPath, octets: usize) -> Result<Vec<u8
 fn send(load: &Load, work: &Work) -> Figures {
     let mut figures = Figures::default();
     let mut open: Option<(Connection, u64)> = None;
-    while work.next.fetch_add(1, Ordering::Relaxed) < load.messages && Instant::now() < work.give_up_at {
+    let is_over = || work.give_up_at.is_some_and(|give_up_at| Instant::now() >= give_up_at);
+    while !is_over() && work.next.fetch_add(1, Ordering::Relaxed) < load.messages {
         let began = Instant::now();
         let (mut connection, sent) = match open.take().map_or_else(|| connect(load, work).map(|line| (line, 0)), Ok) {
             Ok(line) => line,
             Err(error) => {
-                figures.failed(exit::of_connect_error(&error), "no connection".to_owned());
+                figures.failed(exit::of_connect_error(&error), "no connection", &error);
                 continue;
             }
         };
         match connection.send(work.transaction.clone(), &work.content) {
             Ok(outcome) => figures.note(&outcome, began.elapsed()),
-            Err(error) => figures.failed(exit::of_send_error(&error), "not sent".to_owned()),
+            Err(error) => figures.failed(exit::of_send_error(&error), "not sent", &error),
         }
         if !connection.is_open() {
             continue;
@@ -190,9 +206,18 @@ fn send(load: &Load, work: &Work) -> Figures {
     figures
 }
 
-fn connect(load: &Load, work: &Work) -> Result<Connection, smtp_client::connection::ConnectError> {
-    let (pipelining, chunking, give_up_at) = (load.pipeline, load.chunking, Some(work.give_up_at));
-    Connection::open_to(&work.server, Options { pipelining, chunking, give_up_at, ..Options::default() })
+/// The addresses are tried in turn.
+fn connect(load: &Load, work: &Work) -> Result<Connection, ConnectError> {
+    let mut last = ConnectError::Io(io::ErrorKind::NotFound.into());
+    for address in &work.addresses {
+        let (pipelining, chunking, give_up_at) = (load.pipeline, load.chunking, work.give_up_at);
+        match Connection::open_to(address, Options { pipelining, chunking, give_up_at, ..Options::default() }) {
+            Ok(connection) => return Ok(connection),
+            Err(error @ ConnectError::Connect(..)) => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod replay;
 
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::{FromArgs, SubCommands};
 use smtp_client::command_line;
 
 use arguments::STANDARD_INPUT;
@@ -40,7 +40,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments: Arguments = match command_line::read(PROGRAM, env!("CARGO_PKG_VERSION"), named) {
+    if let Some(word) = std::env::args_os().skip(1).find(|word| word.to_str().is_none()) {
+        let text = "an argument is not UTF-8; `smtp-client send` takes files of such names with --files0-from";
+        complain(&format!("{}: {text}", word.to_string_lossy()));
+        return ExitCode::from(exit::USAGE);
+    }
+    let read = command_line::read_command(PROGRAM, env!("CARGO_PKG_VERSION"), is_command, named);
+    let arguments: Arguments = match read {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
@@ -54,9 +60,35 @@ fn main() -> ExitCode {
     }
 }
 
+fn is_command(word: &str) -> bool {
+    Command::COMMANDS.iter().any(|command| command.name == word)
+}
+
+/// Options with values that are no files to be read. A lone hyphen behind them is a value like any other.
+const OPTIONS_WITH_VALUES: [&str; 17] = [
+    "--server",
+    "--from",
+    "--to",
+    "--hello",
+    "--parallel",
+    "--retries",
+    "--timeout",
+    "--notify",
+    "--ret",
+    "--envid",
+    "--journal",
+    "--stop-after",
+    "--transcript-to",
+    "--connections",
+    "--messages",
+    "--size",
+    "--per-connection",
+];
+
 /// A lone hyphen is a file to us and a broken option to argh.
-fn named(word: &str) -> &str {
-    if word == "-" { STANDARD_INPUT } else { word }
+fn named<'a>(previous: &str, word: &'a str) -> &'a str {
+    let is_file = word == "-" && !OPTIONS_WITH_VALUES.contains(&previous);
+    if is_file { STANDARD_INPUT } else { word }
 }
 
 fn complain(text: &str) {

@@ -36,7 +36,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
     error_code(68, "the server's name cannot be looked up"),
     error_code(69, "the server refused for good"),
     error_code(75, "not now: no connection, 4yz, or the time is over"),
-    error_code(76, "the server's answer was no SMTP")
+    error_code(76, "the server's answer was no SMTP"),
+    error_code(77, "the server does not allow it")
 )]
 pub(crate) struct Probe {
     /// write one JSON object, also when the server is not ready

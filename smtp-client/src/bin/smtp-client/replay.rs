@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 #[argh(
     subcommand,
     name = "replay",
-    help_triggers("-h", "--help", "help"),
+    help_triggers("-h", "--help"),
     example = "smtp-client send --transcript-to talk.txt message.eml\nsmtp-client replay --server mx.example.org:25 talk.txt",
     note = "The mail in the files is sent again: replay them with servers that may have it.",
     error_code(0, "everything went as recorded"),

@@ -5,6 +5,7 @@ mod progress;
 mod report;
 
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -34,7 +35,7 @@ use report::Reporter;
 #[argh(
     subcommand,
     name = "send",
-    help_triggers("-h", "--help", "help"),
+    help_triggers("-h", "--help"),
     example = "smtp-client send --server mx.example.org:25 message.eml",
     example = "printf 'Subject: hi\\n\\nHello\\n' | smtp-client send --from me@example.com --to you@localhost",
     example = "smtp-client send --resume --parallel 4 newsletter.mbox",
@@ -94,11 +95,12 @@ pub(crate) struct Send {
     #[argh(option, arg_name = "name", from_str_fn(arguments::envid))]
     envid: Option<Xtext>,
     /// keep a journal of what was sent, and leave out what it says an earlier run has sent: after an interruption, give
-    /// the same command again. It lies beside the first file, as FILE.smtp-journal
+    /// the same command again. It lies beside the one file or directory that is named, as FILE.smtp-journal; for several,
+    /// for a list and for standard input, name it with --journal
     #[argh(switch)]
     resume: bool,
     /// the same, with the journal in this file
-    #[argh(option, arg_name = "file")]
+    #[argh(option, arg_name = "file", from_str_fn(arguments::written_file))]
     journal: Option<PathBuf>,
     /// send with BDAT instead of DATA where the server offers CHUNKING (RFC 3030)
     #[argh(switch)]
@@ -111,7 +113,7 @@ pub(crate) struct Send {
     transcript: bool,
     /// write the whole conversation, mail included, to a new file that only its owner can read; `smtp-client replay` can
     /// hold it again
-    #[argh(option, arg_name = "file")]
+    #[argh(option, arg_name = "file", from_str_fn(arguments::written_file))]
     transcript_to: Option<PathBuf>,
     /// write an object of JSON on standard output for each recipient of each message, instead of a text
     #[argh(switch)]
@@ -143,15 +145,24 @@ pub(crate) fn run(send: Send) -> ExitCode {
 }
 
 fn start(send: &Send) -> Result<ExitCode, Stopped> {
+    check_together(send)?;
     let watch = || {
         let watch = Watch::new(send.transcript, send.transcript_to.as_deref(), send.called());
         watch.map_err(|error| (exit::CANNOT_CREATE, error))
     };
-    if send.stop_after == Some(StopAfter::Ehlo) {
-        return Ok(say_hello(send, &watch()?));
-    }
-    let batch = prepare(send)?;
-    Ok(deliver(send, batch, &watch()?))
+    let (watch, code) = if send.stop_after == Some(StopAfter::Ehlo) {
+        let watch = watch()?;
+        let code = say_hello(send, &watch);
+        (watch, code)
+    } else {
+        let batch = prepare(send)?;
+        let watch = watch()?;
+        let code = deliver(send, batch, &watch);
+        (watch, code)
+    };
+    // Why, it has said itself.
+    let recording = (!watch.is_complete()).then_some(exit::IO);
+    Ok(ExitCode::from(exit::first([code].into_iter().filter(|code| *code != 0).chain(recording))))
 }
 
 /// What stops the command before anybody is called: the exit code, and why.
@@ -163,54 +174,56 @@ struct Named {
     names: Vec<String>,
 }
 
+/// Options that cannot stand together, or mean nothing together.
+fn check_together(send: &Send) -> Result<(), Stopped> {
+    let text = if send.parallel > 1 && (send.transcript || send.transcript_to.is_some()) {
+        "a transcript shows one conversation after the other; leave out --parallel"
+    } else if send.stop_after.is_some() && (send.resume || send.journal.is_some()) {
+        "there is nothing to write into a journal with --stop-after"
+    } else if send.stop_after == Some(StopAfter::Ehlo) && (!send.files.is_empty() || send.files0_from.is_some()) {
+        "no message is looked at with --stop-after ehlo; leave out the files"
+    } else if send.stop_after == Some(StopAfter::Ehlo) && send.json {
+        "there is no recipient to write of with --stop-after ehlo; `smtp-client probe --json` describes a server"
+    } else {
+        return Ok(());
+    };
+    Err((exit::USAGE, text.to_owned()))
+}
+
 fn prepare(send: &Send) -> Result<Named, Stopped> {
-    if send.parallel > 1 && (send.transcript || send.transcript_to.is_some()) {
-        let text = "a transcript shows one conversation after the other; leave out --parallel";
-        return Err((exit::USAGE, text.to_owned()));
-    }
-    if send.stop_after.is_some() && (send.resume || send.journal.is_some()) {
-        return Err((exit::USAGE, "there is nothing to write into a journal with --stop-after".to_owned()));
-    }
     let files = messages::files(&send.files, send.files0_from.as_deref())?;
-    let journal = open_journal(send, &files)?;
-    let Prepared { names, messages, keys } = messages::prepare(&files, send, journal.is_some())?;
-    let batch = match journal {
-        Some(journal) => Batch::resumed(messages, journal, keys),
+    let path = messages::journal_path(send, &files)?;
+    let Prepared { names, messages, keys } = messages::prepare(&files, send, path.as_deref())?;
+    // Only now, so that a mistyped name leaves none behind.
+    let batch = match path {
+        Some(path) => {
+            let journal = Journal::open(&path);
+            let journal = journal.map_err(|error| (exit::of_journal_error(&error), error.to_string()))?;
+            Batch::resumed(messages, journal, keys)
+        }
         None => Batch::new(messages),
     };
     Ok(Named { batch, names })
 }
 
-fn open_journal(send: &Send, files: &[PathBuf]) -> Result<Option<Journal>, Stopped> {
-    let path = match (&send.journal, files.first()) {
-        (Some(path), _) => path.clone(),
-        (None, _) if !send.resume => return Ok(None),
-        (None, Some(first)) if !arguments::is_standard_input(first) => messages::beside(first),
-        (None, _) => {
-            let text = "--resume needs a file beside which the journal may lie; name one with --journal";
-            return Err((exit::USAGE, text.to_owned()));
-        }
-    };
-    let journal = Journal::open(&path);
-    journal.map(Some).map_err(|error| (exit::of_journal_error(&error), error.to_string()))
-}
-
 /// Without a message: is somebody there?
-fn say_hello(send: &Send, watch: &Watch) -> ExitCode {
+fn say_hello(send: &Send, watch: &Watch) -> u8 {
     let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     match connect(send, watch, give_up_at) {
         Ok(connection) => {
+            // Whether anybody reads it changes nothing.
+            drop(writeln!(io::stdout(), "{}: ready for mail; nothing was sent", connection.peer()));
             connection.quit();
-            ExitCode::SUCCESS
+            0
         }
         Err(error) => {
             complain(&error.to_string());
-            ExitCode::from(exit::of_connect_error(&error))
+            exit::of_connect_error(&error)
         }
     }
 }
 
-fn deliver(send: &Send, Named { mut batch, names }: Named, watch: &Watch) -> ExitCode {
+fn deliver(send: &Send, Named { mut batch, names }: Named, watch: &Watch) -> u8 {
     // A time beyond the clock is no bound.
     let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let rehearsal = match send.stop_after {
@@ -222,8 +235,10 @@ fn deliver(send: &Send, Named { mut batch, names }: Named, watch: &Watch) -> Exi
     let plan = Plan { retries, give_up_at, connections: send.parallel, rehearsal };
     let reporter = Reporter::new(&names, send.called(), send.json, batch.sent_before(), !send.transcript);
     batch.send(&plan, &reporter, &|| connect(send, watch, give_up_at));
-    reporter.summarise(batch.in_doubt());
-    ExitCode::from(exit::code(batch.reports().map(|report| report.delivery)))
+    reporter.summarise(&batch);
+    let codes = exit::code(batch.reports().map(|report| report.delivery));
+    let journal = batch.journal_failure().map(|_| exit::IO);
+    exit::first([codes].into_iter().filter(|code| *code != 0).chain(journal))
 }
 
 fn connect(send: &Send, watch: &Watch, give_up_at: Option<Instant>) -> Result<Connection, ConnectError> {

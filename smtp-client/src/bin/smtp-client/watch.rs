@@ -31,6 +31,11 @@ impl Watch {
         Ok(Watch { transcript, recorder: recorder.transpose()? })
     }
 
+    /// Whether all that was to be written into the file is there.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.recorder.as_ref().is_none_or(Recorder::is_complete)
+    }
+
     /// The observer of one connection.
     pub(crate) fn observer(&self) -> Box<dyn Observer> {
         match (self.transcript, self.recorder.clone()) {

@@ -1,10 +1,12 @@
 //! What was measured: how long each message took, and what went wrong how often.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use smtp_client::proto::client::{Cause, Outcome};
 use smtp_client::proto::json::Text;
+use smtp_client::proto::printable::Printable;
 
 use crate::exit;
 
@@ -14,8 +16,16 @@ pub(super) struct Figures {
     /// Of each message that was accepted, from the moment when it was its turn.
     microseconds: Vec<u32>,
     /// By the code of the reply, or by what happened instead of one.
-    failures: BTreeMap<String, u64>,
+    failures: BTreeMap<String, Failures>,
     codes: BTreeSet<u8>,
+}
+
+/// What went wrong in the same way.
+#[derive(Debug)]
+struct Failures {
+    count: u64,
+    /// The words for the first of them.
+    reason: String,
 }
 
 impl Figures {
@@ -30,22 +40,36 @@ impl Figures {
                     Cause::ConnectionLost => "connection lost".to_owned(),
                     Cause::Timeout => "timeout".to_owned(),
                 };
-                self.failed(exit::of_failure(failure), what);
+                self.failed(exit::of_failure(failure), &what, failure);
             }
         }
     }
 
     /// One message was not sent.
-    pub(super) fn failed(&mut self, code: u8, what: String) {
+    pub(super) fn failed(&mut self, code: u8, what: &str, reason: &dyn fmt::Display) {
         self.codes.insert(code);
-        *self.failures.entry(what).or_default() += 1;
+        self.failures_of(what, || reason.to_string()).count += 1;
+    }
+
+    /// Of so many messages, those that are not counted yet were never begun: the time was over.
+    pub(super) fn not_begun(&mut self, messages: u64) {
+        let begun = self.microseconds.len() as u64 + self.failures.values().map(|failures| failures.count).sum::<u64>();
+        let left = messages.saturating_sub(begun);
+        if left > 0 {
+            self.codes.insert(exit::TEMPORARY);
+            self.failures_of("not begun", || "the time given with --timeout is over".to_owned()).count += left;
+        }
+    }
+
+    fn failures_of(&mut self, what: &str, reason: impl FnOnce() -> String) -> &mut Failures {
+        self.failures.entry(what.to_owned()).or_insert_with(|| Failures { count: 0, reason: reason() })
     }
 
     pub(super) fn add(&mut self, other: Figures) {
         self.microseconds.extend(other.microseconds);
         self.codes.extend(other.codes);
-        for (what, count) in other.failures {
-            *self.failures.entry(what).or_default() += count;
+        for (what, Failures { count, reason }) in other.failures {
+            self.failures_of(&what, || reason).count += count;
         }
     }
 
@@ -64,14 +88,22 @@ impl Figures {
         let rate = count as f64 / seconds;
         let megabytes = rate * octets as f64 / 1e6;
         if is_json {
-            let failures = self.failures.iter().map(|(what, count)| format!("{}:{count}", Text(what)));
-            let failures = failures.collect::<Vec<_>>().join(",");
+            let members = |value: fn(&Failures) -> String| {
+                let members =
+                    self.failures.iter().map(|(what, failures)| format!("{}:{}", Text(what), value(failures)));
+                members.collect::<Vec<_>>().join(",")
+            };
+            let reasons = members(|failures| Text(&failures.reason).to_string());
+            let failures = members(|failures| failures.count.to_string());
             return format!(
-                r#"{{"accepted":{count},"octets":{octets},"connections":{connections},"seconds":{seconds:.3},"messages_per_second":{rate:.1},"megabytes_per_second":{megabytes:.3},"milliseconds":{{"p50":{p50:.3},"p90":{p90:.3},"p99":{p99:.3},"longest":{longest:.3}}},"failures":{{{failures}}}}}"#
+                r#"{{"accepted":{count},"octets":{octets},"connections":{connections},"seconds":{seconds:.3},"messages_per_second":{rate:.1},"megabytes_per_second":{megabytes:.3},"milliseconds":{{"p50":{p50:.3},"p90":{p90:.3},"p99":{p99:.3},"longest":{longest:.3}}},"reasons":{{{reasons}}},"failures":{{{failures}}}}}"#
             );
         }
-        let failures = self.failures.iter().map(|(what, count)| format!("{count} x {what}")).collect::<Vec<_>>();
-        let failures = if failures.is_empty() { "none".to_owned() } else { failures.join(", ") };
+        let shown = |(what, failures): (&String, &Failures)| {
+            format!("{} x {what} ({})", failures.count, Printable(&failures.reason))
+        };
+        let failures: Vec<String> = self.failures.iter().map(shown).collect();
+        let failures = if failures.is_empty() { "none".to_owned() } else { failures.join(",\n          ") };
         format!(
             "{count} messages of {octets} octets over {connections} connections in {seconds:.2} s\n\
              rate      {rate:.0} messages/s, {megabytes:.1} MB/s\n\
@@ -104,18 +136,21 @@ mod tests {
     #[test]
     fn the_same_figures_for_people_and_for_programs() {
         let mut figures = Figures { microseconds: vec![1_000, 3_000], ..Figures::default() };
-        figures.failed(75, "450".to_owned());
+        figures.failed(75, "450", &"450 full");
         let mut other = Figures::default();
-        other.failed(75, "450".to_owned());
-        other.failed(69, "550".to_owned());
+        other.failed(75, "450", &"450 still full");
+        other.failed(69, "550", &"550 \x1b[2J");
         figures.add(other);
+        figures.not_begun(9);
         let report = |is_json| figures.report(1_000, 2, Duration::from_millis(500), is_json);
         let text = "2 messages of 1000 octets over 2 connections in 0.50 s\n\
                     rate      4 messages/s, 0.0 MB/s\n\
                     each      1.00 ms (50 %), 3.00 ms (90 %), 3.00 ms (99 %), 3.00 ms (longest)\n\
-                    failures  2 x 450, 1 x 550";
+                    failures  2 x 450 (450 full),\n          1 x 550 (550 \\u{1b}[2J),\n          \
+                    4 x not begun (the time given with --timeout is over)";
         assert_eq!(report(false), text);
-        assert!(report(true).ends_with(r#""longest":3.000},"failures":{"450":2,"550":1}}"#), "{}", report(true));
+        let end = r#""reasons":{"450":"450 full","550":"550 \u001b[2J","not begun":"the time given with --timeout is over"},"failures":{"450":2,"550":1,"not begun":4}}"#;
+        assert!(report(true).ends_with(end), "{}", report(true));
         assert_eq!(figures.codes().collect::<Vec<_>>(), [69, 75]);
     }
 }

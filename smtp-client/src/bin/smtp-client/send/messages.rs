@@ -1,8 +1,8 @@
 //! The messages of a command line: found, each looked at once from end to end, and given its envelope.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,17 @@ use smtp_client::journal::{self, Key, Keys};
 use smtp_client::proto::address::ForwardPath;
 use smtp_client::proto::parameter::{Notify, OriginalRecipient, RcptParameters};
 use smtp_client::proto::transaction::{Recipient, Transaction};
-use smtp_client::source::{self, FindError, Found};
+use smtp_client::source::{self, FindError, Found, Source};
 
 use super::{Send, Stopped};
 use crate::arguments::{STANDARD_INPUT, is_standard_input, shown};
 use crate::exit;
+
+/// Names in a list. A batch has a million messages at most, in all reason.
+const LIST_NAMES: usize = 10_000_000;
+
+/// Octets of a name in a list, with its NUL: PATH_MAX of Linux. No file has a longer one.
+const NAME_OCTETS: usize = 4_096;
 
 /// Messages that are ready to be sent, in three lists of the same length; no keys where there is no journal.
 pub(super) struct Prepared {
@@ -26,7 +32,8 @@ pub(super) struct Prepared {
     pub(super) keys: Vec<Key>,
 }
 
-/// The files that are named on the command line and in the list. Without any, standard input.
+/// The files that are named on the command line and in the list. Without any, standard input. Journals are left out: a
+/// pattern such as `mail/*` finds those, too, that earlier runs have left there.
 pub(super) fn files(named: &[PathBuf], list: Option<&Path>) -> Result<Vec<PathBuf>, Stopped> {
     let mut files = named.to_vec();
     if let Some(list) = list {
@@ -38,48 +45,87 @@ pub(super) fn files(named: &[PathBuf], list: Option<&Path>) -> Result<Vec<PathBu
     if inputs.count() > 1 {
         return Err((exit::USAGE, "standard input can be read once only".to_owned()));
     }
+    let has_journal = files.iter().any(|file| journal::is_named_like_one(file));
+    files.retain(|file| !journal::is_named_like_one(file));
+    if has_journal && files.is_empty() {
+        return Err((exit::USAGE, format!("a file *{} is a journal, and no message", journal::SUFFIX)));
+    }
     Ok(files)
 }
 
 /// Names that end in NUL, which no name holds. Behind the last one it may be missing.
 fn read_list(list: &Path) -> Result<Vec<PathBuf>, Stopped> {
     let failed = |error: io::Error| (exit::of_io_error(&error), format!("{}: {error}", shown(list)));
-    let mut octets = Vec::new();
-    if is_standard_input(list) {
-        io::stdin().lock().read_to_end(&mut octets).map_err(failed)?;
-    } else {
-        File::open(list).and_then(|mut file| file.read_to_end(&mut octets)).map_err(failed)?;
-    }
-    let names = octets.strip_suffix(b"\0").unwrap_or(&octets);
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let names = names.split(|octet| *octet == 0).map(|name| match name {
-        b"" => Err((exit::DATA, format!("{}: a name in the list is empty", shown(list)))),
-        b"-" => Ok(STANDARD_INPUT.into()),
-        name => Ok(OsString::from_vec(name.to_vec()).into()),
-    });
-    names.collect()
+    let names = match is_standard_input(list) {
+        true => read_names(io::stdin().lock()),
+        false => read_names(BufReader::new(File::open(list).map_err(failed)?)),
+    };
+    names.map_err(failed)?.map_err(|text| (exit::DATA, format!("{}: {text}", shown(list))))
 }
 
-/// Where the journal of a batch lies that begins with this file.
-pub(super) fn beside(first: &Path) -> PathBuf {
+/// One by one, so that what is no list is found out before it fills the memory. The inner error says what is wrong with it.
+fn read_names(mut input: impl BufRead) -> io::Result<Result<Vec<PathBuf>, &'static str>> {
+    let mut names: Vec<PathBuf> = Vec::new();
+    loop {
+        let mut name = Vec::new();
+        if input.by_ref().take(NAME_OCTETS as u64).read_until(0, &mut name)? == 0 {
+            return Ok(Ok(names));
+        }
+        if name.len() == NAME_OCTETS && !name.ends_with(b"\0") {
+            return Ok(Err("a name in the list is too long; each ends in NUL, as find -print0 writes them"));
+        }
+        match name.strip_suffix(b"\0").unwrap_or(&name) {
+            b"" => return Ok(Err("a name in the list is empty")),
+            b"-" => names.push(STANDARD_INPUT.into()),
+            name => names.push(OsString::from_vec(name.to_vec()).into()),
+        }
+        if names.len() > LIST_NAMES {
+            return Ok(Err("the list is too long"));
+        }
+    }
+}
+
+/// Where the journal lies: where the command line says, else beside the one file or directory that it names. Of several,
+/// the first may be another in the next run, which would find no journal there and send everything again.
+pub(super) fn journal_path(send: &Send, files: &[PathBuf]) -> Result<Option<PathBuf>, Stopped> {
+    match (&send.journal, files) {
+        (Some(path), _) => Ok(Some(path.clone())),
+        (None, _) if !send.resume => Ok(None),
+        (None, [only]) if send.files0_from.is_none() && !is_standard_input(only) && only.file_name().is_some() => {
+            Ok(Some(beside(only)))
+        }
+        (None, _) => {
+            let text = "--resume keeps its journal beside the one file or directory that is named; \
+                        here, say where it is to lie with --journal";
+            Err((exit::USAGE, text.to_owned()))
+        }
+    }
+}
+
+fn beside(only: &Path) -> PathBuf {
     // Without the slash that may stand behind a directory.
-    let mut path: OsString = first.components().collect::<PathBuf>().into();
+    let mut path: OsString = only.components().collect::<PathBuf>().into();
     path.push(journal::SUFFIX);
     path.into()
 }
 
-/// Reads every message once. The first that cannot be sent ends it.
-pub(super) fn prepare(files: &[PathBuf], send: &Send, has_journal: bool) -> Result<Prepared, Stopped> {
+/// Reads every message once. The first that cannot be sent ends it. The journal, if there is one already, is none of them,
+/// wherever it lies and whatever it is called.
+pub(super) fn prepare(files: &[PathBuf], send: &Send, journal: Option<&Path>) -> Result<Prepared, Stopped> {
+    let journal_file = journal.and_then(|path| fs::metadata(path).ok());
+    let is_in_use =
+        |source: &Source| journal_file.as_ref().zip(source.file()).is_some_and(|(file, seen)| seen.is(file));
     let mut prepared = Prepared { names: Vec::new(), messages: Vec::new(), keys: Vec::new() };
     let mut keys = Keys::default();
     for file in files {
-        for Found { name, source } in find(file)? {
+        for Found { name, source } in find(file)?.into_iter().filter(|found| !is_in_use(&found.source)) {
             let failed = |code, error: &dyn std::fmt::Display| (code, format!("{name}: {error}"));
             let content = source.open().map_err(|error| failed(exit::of_content_error(&error), &error))?;
+            if journal::is_journal(&content).map_err(|error| failed(exit::IO, &error))? {
+                return Err(failed(exit::DATA, &"this is a journal of smtp-client, and no message"));
+            }
             let transaction = transaction(&content, send).map_err(|error| failed(exit::DATA, &error))?;
-            if has_journal {
+            if journal.is_some() {
                 let key = keys.next(&transaction.reverse_path, &content);
                 prepared.keys.push(key.map_err(|error| failed(exit::IO, &error))?);
             }

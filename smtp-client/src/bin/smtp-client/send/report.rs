@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use smtp_client::batch::{Delivery, Report, Watch};
+use smtp_client::batch::{Batch, Delivery, Report, Watch};
+use smtp_client::connection::SendError;
 use smtp_client::proto::client::Cause;
 use smtp_client::proto::json::Text;
 use smtp_client::proto::printable::Printable;
@@ -74,18 +75,26 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// The last word about many messages, on standard error. `in_doubt` are the places of those that are to be named.
-    pub(super) fn summarise(&self, in_doubt: impl Iterator<Item = usize>) {
+    /// The last word about many messages, on standard error; about one, only what no other line says: that an earlier run
+    /// has sent it, or left it in doubt.
+    pub(super) fn summarise(&self, batch: &Batch) {
         self.progress.finish();
-        if self.names.len() == 1 {
-            return;
+        let doubts: Vec<usize> = batch.in_doubt().collect();
+        let has_doubts = batch.has_journal() && !doubts.is_empty();
+        if self.names.len() != 1 || self.sent_before > 0 || has_doubts {
+            for place in doubts {
+                let name = self.name(place);
+                let text = "the run was interrupted or an answer was lost, so it may have arrived once more than the \
+                            server has said";
+                say(&format!("{name}: {text}"));
+            }
+            let counts = self.counts();
+            say(&summary(self.names.len(), self.sent_before, &counts.messages, self.began.elapsed()));
         }
-        for place in in_doubt {
-            let name = self.name(place);
-            say(&format!("{name}: an answer was lost, so it may have arrived once more than the server has said"));
+        if let Some(error) = batch.journal_failure() {
+            let text = "the journal is not complete, and another run with it would send some messages again";
+            complain(&format!("{error}; {text}"));
         }
-        let counts = self.counts();
-        say(&summary(self.names.len(), self.sent_before, &counts.messages, self.began.elapsed()));
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -100,13 +109,14 @@ impl<'a> Reporter<'a> {
 impl Watch for Reporter<'_> {
     fn decided(&self, report: &Report<'_>) {
         let name = self.name(report.place);
-        self.progress.aside(|| match (self.is_json, report.delivery) {
-            (true, _) => print(&object(name, report)),
+        match (self.is_json, report.delivery) {
+            (true, _) => self.progress.aside_on_output(|| print(&object(name, report))),
             (false, Delivery::Accepted(_) | Delivery::Agreed(_)) => {
-                print(&Printable(&line(name, self.server, report)).to_string())
+                let text = Printable(&line(name, self.server, report)).to_string();
+                self.progress.aside_on_output(|| print(&text));
             }
-            (false, _) => complain(&line(name, self.server, report)),
-        });
+            (false, _) => self.progress.aside(|| complain(&line(name, self.server, report))),
+        }
         let mut counts = self.counts();
         let worst = counts.open.entry(report.place).or_default();
         *worst = (*worst).max(Worst::of(report.delivery));
@@ -123,7 +133,9 @@ impl Watch for Reporter<'_> {
     }
 
     fn pausing(&self, reason: &Delivery, pause: Duration) {
-        self.progress.aside(|| log::warn!("not yet: {reason}; next try in {pause:?}"));
+        let waiting = self.names.len() - self.sent_before - self.counts().messages.iter().sum::<usize>();
+        let who = if self.names.len() == 1 { String::new() } else { format!("{waiting} messages wait; ") };
+        self.progress.aside(|| log::warn!("not yet: {who}{reason}; next try in {pause:?}"));
     }
 }
 
@@ -152,7 +164,8 @@ fn summary(all: usize, before: usize, counts: &[usize; 5], took: Duration) -> St
     parts.extend(counted.map(|(_, (word, count))| format!("{count} {word}")));
     let (seconds, tried) = (took.as_secs_f64(), counts.iter().sum::<usize>());
     let rate = format!("{:.0} messages/s", tried as f64 / seconds.max(0.001));
-    format!("{all} messages: {}; {seconds:.1} s, {rate}", parts.join(", "))
+    let messages = if all == 1 { "message" } else { "messages" };
+    format!("{all} {messages}: {}; {seconds:.1} s, {rate}", parts.join(", "))
 }
 
 /// One line for people. `doubt` stands at its end.
@@ -161,13 +174,17 @@ fn line(name: &str, server: &dyn Display, report: &Report<'_>) -> String {
     let delivery = report.delivery;
     let doubt = match delivery {
         _ if !report.is_uncertain => "",
-        Delivery::Accepted(_) => "; the answer to an earlier try was lost, so it may have arrived twice",
-        _ => "; an answer was lost, so it may have arrived all the same",
+        Delivery::Accepted(_) => {
+            "; an earlier try was interrupted or its answer was lost, so it may have arrived twice"
+        }
+        _ => "; a try was interrupted or its answer was lost, so it may have arrived all the same",
     };
     match delivery {
         Delivery::Accepted(_) | Delivery::Agreed(_) => format!("{who}: {delivery}{doubt}"),
         // It names the address itself.
         Delivery::NoConnection(_) => format!("{who}: {delivery}{doubt}"),
+        // No server has to do with it.
+        Delivery::NotSent(error) if matches!(**error, SendError::TimeIsOver) => format!("{who}: {delivery}{doubt}"),
         Delivery::Failed(_) | Delivery::NotSent(_) => {
             let circumstances = report.circumstances.filter(|_| matches!(delivery, Delivery::Failed(_)));
             let circumstances = circumstances.map(|circumstances| format!("; {circumstances}")).unwrap_or_default();
