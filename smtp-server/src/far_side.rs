@@ -7,7 +7,7 @@ use std::sync::Arc;
 use smtp_client::dns::{Settings as DnsSettings, SystemResolver};
 use smtp_client::lmtp_server::LmtpServer;
 use smtp_client::mx::Own;
-use smtp_client::queue::{Queue, Runner, Settings};
+use smtp_client::queue::{Queue, Runner, Schedule, Settings};
 use smtp_server::addressing::LocalAddressing;
 use smtp_server::delivery::{Delivery, Mailboxes, Outside};
 use smtp_server::maildir::{Layout, Maildir};
@@ -25,6 +25,7 @@ pub(crate) struct FarSide {
     pub(crate) relay: RelayRoute,
     /// Name servers to ask in place of the system's.
     pub(crate) dns: Vec<SocketAddr>,
+    pub(crate) schedule: Schedule,
     pub(crate) hostname: DomainName,
     /// Where we listen: whoever finds one of these addresses has found us.
     pub(crate) listen: Vec<SocketAddr>,
@@ -49,7 +50,8 @@ impl FarSide {
         let resolver = Box::new(SystemResolver::new(self.dns_settings()));
         let outside = Outside::new(self.relay, hostname.clone(), own, resolver);
         let delivery = Arc::new(Delivery::new(self.addressing, mailboxes, outside));
-        let queue = Queue::new(store, delivery.clone(), delivery, Settings::new(hostname));
+        let settings = Settings { schedule: self.schedule, ..Settings::new(hostname) };
+        let queue = Queue::new(store, delivery.clone(), delivery, settings);
         let runner = queue.and_then(Runner::start);
         runner.map(Some).map_err(|error| Failure::new(exit::SYSTEM, format!("the queue cannot be started: {error}")))
     }

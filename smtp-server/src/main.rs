@@ -5,6 +5,7 @@ mod config_file;
 mod setup;
 mod far_side;
 mod explain;
+mod schedule;
 mod sockets;
 mod privileges;
 mod exit;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let result = match command_line {
         CommandLine::Serve(options) => run(*options).map(|()| ExitCode::SUCCESS),
         CommandLine::Explain(explain) => explain::run(&explain).map(ExitCode::from),
+        CommandLine::Schedule(command) => schedule::run(&command).map(ExitCode::from),
     };
     match result {
         Ok(code) => code,

@@ -13,15 +13,16 @@ use smtp_server::network::Network;
 use smtp_server::proto::address::{AddressError, DomainName, ForwardPath};
 use smtp_server::relay_route::RelayRoute;
 
+use crate::schedule::{self, Pauses};
 use crate::{PROGRAM, far_side};
 
-/// Receives mail over SMTP and keeps it, delivers it or passes it on. With no option at all it listens on 127.0.0.1:2525, takes mail for any local
-/// part at localhost and at its own hostname, and keeps it in ./spool (look at it with smtp-spool).
+/// Receives mail over SMTP and keeps it, delivers it or passes it on. With no option at all it listens on 127.0.0.1:2525,
+/// takes mail for any local part at localhost and at its own hostname, and keeps it in ./spool (look at it with smtp-spool).
 #[derive(FromArgs, Clone, Debug, Default)]
 #[argh(
     help_triggers("-h", "--help", "help"),
     example = "smtp-server --listen 0.0.0.0:25 --hostname mx.example.org --domain example.org --spool /var/spool/smtp --user smtp",
-    note = "Prints `listening on ADDR:PORT` for each listener when it is ready. SIGTERM: open transactions may finish; a second one ends them. RUST_LOG chooses what is logged. `smtp-server explain ADDRESS` says what becomes of mail for an address. `smtp-server --version` prints the version.",
+    note = "Prints `listening on ADDR:PORT` for each listener when it is ready. SIGTERM: open transactions may finish; a second one ends them. RUST_LOG chooses what is logged. `smtp-server explain ADDRESS` says what becomes of mail for an address, `smtp-server schedule` when it is tried again. `smtp-server --version` prints the version.",
     error_code(0, "stopped in order"),
     error_code(64, "the command line is wrong"),
     error_code(67, "no such user or group"),
@@ -64,6 +65,15 @@ pub(crate) struct Options {
     /// a name server to ask for --relay mx, ADDR or ADDR:PORT (default: those of /etc/resolv.conf; may be given several times)
     #[argh(option, arg_name = "addr", from_str_fn(dns))]
     pub(crate) dns: Vec<SocketAddr>,
+    /// the pauses between tries to deliver, the last one for all that follow (default 1m,5m,15m,30m,1h)
+    #[argh(option, arg_name = "times", from_str_fn(schedule::pauses))]
+    pub(crate) retry_after: Option<Pauses>,
+    /// when the sender hears that it takes long (default 4h)
+    #[argh(option, arg_name = "time", from_str_fn(schedule::time))]
+    pub(crate) warn_after: Option<i64>,
+    /// when a message is given up (default 5d)
+    #[argh(option, arg_name = "time", from_str_fn(schedule::time))]
+    pub(crate) give_up_after: Option<i64>,
     /// octets of content that may be kept; beyond, mail waits at the sender (default: until the disk is nearly full)
     #[argh(option, arg_name = "bytes", from_str_fn(octets))]
     pub(crate) keep_max_bytes: Option<u64>,
@@ -150,11 +160,50 @@ impl Explain {
     }
 }
 
+/// Says when a message that cannot be delivered at once is tried again, when its sender hears of that, and when it is given
+/// up. The settings are those of the server.
+#[derive(FromArgs, Clone, Debug)]
+#[argh(
+    help_triggers("-h", "--help", "help"),
+    example = "smtp-server schedule --retry-after 1m,10m,1h --give-up-after 2d",
+    error_code(0, "it was printed"),
+    error_code(64, "the command line is wrong"),
+    error_code(78, "a setting is wrong")
+)]
+pub(crate) struct ScheduleCommand {
+    /// the pauses between tries to deliver, the last one for all that follow (default 1m,5m,15m,30m,1h)
+    #[argh(option, arg_name = "times", from_str_fn(schedule::pauses))]
+    retry_after: Option<Pauses>,
+    /// when the sender hears that it takes long (default 4h)
+    #[argh(option, arg_name = "time", from_str_fn(schedule::time))]
+    warn_after: Option<i64>,
+    /// when a message is given up (default 5d)
+    #[argh(option, arg_name = "time", from_str_fn(schedule::time))]
+    give_up_after: Option<i64>,
+    /// the server's configuration file
+    #[argh(option, arg_name = "file")]
+    config: Option<PathBuf>,
+}
+
+impl ScheduleCommand {
+    /// The options of a server that was told the same.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            retry_after: self.retry_after.clone(),
+            warn_after: self.warn_after,
+            give_up_after: self.give_up_after,
+            config: self.config.clone(),
+            ..Options::default()
+        }
+    }
+}
+
 /// What the command line asks for. The server itself has no word of its own: it is what the program is for.
 #[derive(Clone, Debug)]
 pub(crate) enum CommandLine {
     Serve(Box<Options>),
     Explain(Box<Explain>),
+    Schedule(Box<ScheduleCommand>),
 }
 
 impl FromArgs for CommandLine {
@@ -162,6 +211,8 @@ impl FromArgs for CommandLine {
         match words.split_first() {
             Some((&"explain", words)) => Explain::from_args(&[program, &["explain"]].concat(), words)
                 .map(|explain| CommandLine::Explain(Box::new(explain))),
+            Some((&"schedule", words)) => ScheduleCommand::from_args(&[program, &["schedule"]].concat(), words)
+                .map(|command| CommandLine::Schedule(Box::new(command))),
             _ => Options::from_args(program, words).map(|options| CommandLine::Serve(Box::new(options))),
         }
     }

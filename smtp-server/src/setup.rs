@@ -23,6 +23,7 @@ use crate::exit::{self, Failure};
 use crate::far_side::FarSide;
 use crate::options::{Deliver, Options};
 use crate::privileges::Account;
+use crate::schedule;
 
 /// RFC 5321, 4.5.3.1.7 and 4.5.3.1.8: what everybody must be able to receive.
 const LEAST_MESSAGE_OCTETS: u64 = 64 * 1024;
@@ -105,6 +106,7 @@ fn far_side(options: &Options, hostname: &DomainName, policy: &LocalPolicy) -> R
         deliver,
         relay,
         dns: options.dns.clone(),
+        schedule: schedule::schedule(options).map_err(wrong)?,
         hostname: hostname.clone(),
         listen: options.listen.clone(),
         has_several_domains: options.domain.len() > 1,
