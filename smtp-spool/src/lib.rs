@@ -118,6 +118,7 @@ mod delivery;
 mod queue;
 pub mod recipient_state;
 mod state_record;
+mod upkeep;
 
 pub mod reader;
 
