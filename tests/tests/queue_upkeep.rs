@@ -73,9 +73,10 @@ impl Place {
         text
     }
 
-    /// Waits until the list says this.
-    fn wait_for(&self, text: &str) {
-        wait_until(text, || self.tool("list").contains(text));
+    /// Waits until so many messages were tried and nobody is at work on any.
+    fn wait_until_tried(&self, messages: usize) {
+        wait_until("all were tried", || self.tool("list").matches("1 tried").count() == messages);
+        wait_until("nobody is at work", || self.tool("stats").contains("; 0 deliveries are under way"));
     }
 
     fn mailbox(&self, name: &str) -> Vec<String> {
@@ -94,7 +95,7 @@ fn a_message_is_held_released_and_tried_when_its_host_is_back() {
     let mut place = Place::new();
     let server = place.server();
     let id = send(&server, &["bob@far.example"]);
-    place.wait_for("1 tried");
+    place.wait_until_tried(1);
     let list = place.tool("list");
     let line = list.lines().nth(1).unwrap();
     assert!(line.starts_with("    <bob@far.example>  due ") && line.contains("  smart  1 tried  "), "{list}");
@@ -117,7 +118,7 @@ fn what_waits_is_delivered_at_once() {
     let mut place = Place::new();
     let server = place.server();
     let ids = [send(&server, &["bob@far.example"]), send(&server, &["carol@far.example"])];
-    wait_until("both were tried", || place.tool("list").matches("1 tried").count() == 2);
+    place.wait_until_tried(2);
     let _smart_host = place.bring_up_the_smart_host();
     // The next try would be in about a minute.
     assert_eq!(place.tool(&format!("retry-now {}", ids[0])), "due now: 1 recipient\n");
@@ -132,7 +133,7 @@ fn the_sender_of_a_removed_message_gets_a_report() {
     let place = Place::new();
     let server = place.server();
     let (loud, silent) = (send(&server, &["bob@far.example"]), send(&server, &["carol@far.example"]));
-    wait_until("both were tried", || place.tool("list").matches("1 tried").count() == 2);
+    place.wait_until_tried(2);
     assert_eq!(place.tool(&format!("remove {silent}")), "");
     assert_eq!(place.tool(&format!("remove --report {loud}")), "given up: 1 recipient\n");
     wait_until("the report is there", || !place.mailbox("alice").is_empty());
@@ -157,7 +158,7 @@ fn the_socket_comes_and_goes_with_the_server() {
     let place = Place::new();
     let mut server = place.server();
     let id = send(&server, &["bob@far.example"]);
-    place.wait_for("1 tried");
+    place.wait_until_tried(1);
     server.signal(Signal::SIGKILL);
     server.wait();
     assert!(place.path("spool/control").exists());
@@ -178,7 +179,7 @@ fn a_server_without_a_socket_takes_mail_all_the_same() {
     std::fs::create_dir_all(place.path("spool/control")).unwrap();
     let server = place.server();
     let id = send(&server, &["bob@far.example"]);
-    place.wait_for("1 tried");
+    wait_until("it was tried", || place.tool("list").contains("1 tried"));
     assert!(server.seen().iter().any(|line| line.contains("it is there and no socket; move it away")));
     let (code, _, error) = place.tool_in("spool", &format!("hold {id}"));
     assert!(code == 75 && error.contains("it takes no requests at this moment: try again"), "{code} {error}");
