@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use smtp_client::command_line;
 use smtp_server::spool::Spool;
+use smtp_server::spool::control::Control;
 use smtp_server::{Server, Stopper};
 
 use exit::Failure;
@@ -58,6 +59,9 @@ fn run(options: Options) -> Result<(), Failure> {
     privileges::drop_to(setup.account.as_ref())?;
     let (spool, report) = Spool::open(&setup.spool, setup.spool_options).map_err(|error| exit::open(&error))?;
     log::info!("spool={:?} kept={} queued={}", setup.spool, report.kept_messages, report.queued_messages);
+    // Mail goes on without it: a server that stood still for the sake of its upkeep would be the wrong way round.
+    let control = Control::serve(spool.clone(), &setup.spool)
+        .inspect_err(|error| log::warn!("smtp-spool cannot change the queue while the server runs: {error}"));
     let spool = Arc::new(spool);
     let server = Server::start(setup.config, listeners, spool.clone(), Arc::new(setup.policy))
         .map_err(|error| Failure::new(exit::SYSTEM, format!("the server cannot be started: {error}")))?;
@@ -69,6 +73,7 @@ fn run(options: Options) -> Result<(), Failure> {
     }
     server.join();
     drop(runner);
+    drop(control);
     log::info!("stopped");
     Ok(())
 }

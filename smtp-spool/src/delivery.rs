@@ -152,7 +152,7 @@ impl Engine {
     }
 
     /// Steps of recipients, on disk and then in the queue.
-    fn write(&self, id: &MessageId, changes: &[(usize, Change)]) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, id: &MessageId, changes: &[(usize, Change)]) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -168,29 +168,8 @@ impl Engine {
         changes.iter().for_each(|(number, change)| queue.apply(id, *number, change));
     }
 
-    /// The same step for all recipients of a message that are in no claim and in such a state. Returns how many.
-    pub(crate) fn change_unclaimed(
-        &self,
-        id: &MessageId,
-        change: &Change,
-        concerns: impl Fn(&RecipientState) -> bool,
-    ) -> Result<usize, StoreError> {
-        let Some(record) = lock(&self.queue).record(id) else {
-            return Ok(0);
-        };
-        let _turn = lock(&record);
-        let changes: Vec<_> = {
-            let queue = lock(&self.queue);
-            let states = queue.recipients(id).unwrap_or_default();
-            let numbers = queue.unclaimed(id).into_iter().filter(|number| states.get(*number).is_some_and(&concerns));
-            numbers.map(|number| (number, change.clone())).collect()
-        };
-        self.write(id, &changes)?;
-        Ok(changes.len())
-    }
-
     /// Removes a message whose recipients all have their final outcome. If that fails the next start does it.
-    fn finish(&self, id: &MessageId) {
+    pub(crate) fn finish(&self, id: &MessageId) {
         self.forget(id);
         if let Err(error) = self.remove_files(id) {
             log::warn!("message {id} is finished and cannot be removed: {error}");

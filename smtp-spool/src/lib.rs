@@ -5,7 +5,8 @@
 //! once*.
 //!
 //! There are no sockets, no SMTP dialogue, no DNS and no clock in here: time is an argument, and where a message goes
-//! next is a word ([`Lane`]) that somebody else gives a meaning.
+//! next is a word ([`Lane`]) that somebody else gives a meaning. The one exception is [`control`], which stands beside all
+//! that and which nothing else here knows of: a Unix socket at which the owner of a spool takes an operator's wishes.
 //!
 //! ```
 //! use std::io::Write as _;
@@ -32,13 +33,15 @@
 //! | entry | holds |
 //! | --- | --- |
 //! | `owner.lock` | an empty file; the process that has it locked owns the spool |
+//! | `control` | a Unix socket at which the owner takes requests ([`control`]); without an owner, what is left of one |
 //! | `tmp/NUMBER` | a message that is coming in and is longer than 64 KiB, or is being committed |
 //! | `new/ID` | a whole message: content and envelope |
 //! | `state/ID` | what became of the recipients of a message that is to be delivered; none before the first outcome |
 //! | `corrupt/...` | what did not prove itself, under its old name (records with `.state` behind it), perhaps numbered |
 //!
 //! Directories have mode 0700 and files 0600 when we make them. An ID is 1 to 32 letters, digits and hyphens, no hyphen
-//! first ([`MessageId`]). There is one owner; readers ([`Reader`]) need no lock.
+//! first ([`MessageId`]). There is one owner; readers ([`Reader`]) need no lock, and whoever wants to change something asks
+//! the owner, or becomes it.
 //!
 //! # A message file
 //!
@@ -118,6 +121,9 @@ mod delivery;
 mod queue;
 pub mod recipient_state;
 mod state_record;
+mod upkeep;
+
+pub mod control;
 
 pub mod reader;
 
@@ -132,4 +138,5 @@ pub use reader::{MessageState, Reader, Summary};
 pub use recipient_state::{RecipientState, Report, Status};
 pub use recovery::{Finding, RecoveryReport};
 pub use spool::{Options, Spool};
-pub use store::{Due, Health, Incoming, Store};
+pub use store::{Due, Health, Incoming, LIFETIME_SECONDS, Store};
+pub use upkeep::Changed;

@@ -83,10 +83,9 @@ impl Queue {
         self.messages.keys()
     }
 
-    /// The recipients of a message that are in no claim, by their numbers.
-    pub(crate) fn unclaimed(&self, id: &MessageId) -> Vec<usize> {
-        let claims = self.messages.get(id).map(|message| message.claims.as_slice()).unwrap_or_default();
-        claims.iter().enumerate().filter(|(_, claim)| claim.is_none()).map(|(number, _)| number).collect()
+    /// Whether a recipient of a message is in a claim.
+    pub(crate) fn is_claimed(&self, id: &MessageId, number: usize) -> bool {
+        self.messages.get(id).is_some_and(|message| message.claims.get(number).is_some_and(Option::is_some))
     }
 
     /// Takes out a message; its claims are lost.
@@ -102,17 +101,18 @@ impl Queue {
         due.map(|(lane, _)| lane.clone()).collect()
     }
 
-    /// Makes whatever is due later than this due at this time.
-    pub(crate) fn bring_forward(&mut self, latest: i64) {
+    /// Makes whatever is due later than this due at this time. Returns of how many messages something was.
+    pub(crate) fn bring_forward(&mut self, latest: i64) -> usize {
         let later = self.due.values().flat_map(|waiting| waiting.iter().rev().take_while(|(at, _)| *at > latest));
         let ids: BTreeSet<MessageId> = later.map(|(_, id)| id.clone()).collect();
-        for id in ids {
-            self.unindex(&id);
-            if let Some(message) = self.messages.get_mut(&id) {
+        for id in &ids {
+            self.unindex(id);
+            if let Some(message) = self.messages.get_mut(id) {
                 message.recipients.iter_mut().for_each(|state| state.bring_forward(latest));
             }
-            self.index(&id);
+            self.index(id);
         }
+        ids.len()
     }
 
     /// When the next recipient is due that is in no claim.

@@ -13,14 +13,13 @@ use crate::error::{OpenError, StoreError};
 use crate::id::MessageId;
 use crate::incoming::SpoolIncoming;
 use crate::os_disk::OsDisk;
-use crate::recipient_state::{Change, Status};
 use crate::recovery::{self, RecoveryReport};
 use crate::store::{Health, Incoming, Store};
 
 /// A spool, owned. Clones share it; it has an owner until the last clone and the last incoming message are gone.
 #[derive(Clone)]
 pub struct Spool {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
 }
 
 /// What an operator may choose.
@@ -71,36 +70,6 @@ impl Spool {
         let recovered = recovery::recover(&*disk).map_err(|error| failed(error.doing, error.source))?;
         let report = recovered.report.clone();
         Ok((Spool { engine: Arc::new(Engine::new(disk, options, owner, recovered)) }, report))
-    }
-
-    /// Removes a message, whatever its state, for good. `false` if there is none. Claims on it are lost.
-    pub fn remove(&self, id: &MessageId) -> Result<bool, StoreError> {
-        self.engine.remove(id)
-    }
-
-    /// Lets nobody deliver a message until it is released. Returns how many recipients it holds; one that is being tried at
-    /// this moment is not among them.
-    pub fn hold(&self, id: &MessageId) -> Result<usize, StoreError> {
-        self.engine.change_unclaimed(id, &Change::Held, |state| matches!(state.status, Status::Due(_)))
-    }
-
-    /// Lets a message that was held be delivered, from this time on. Returns how many recipients it releases.
-    pub fn release_held(&self, id: &MessageId, now: i64) -> Result<usize, StoreError> {
-        self.engine.change_unclaimed(id, &Change::RetryAt(now), |state| state.status == Status::Held)
-    }
-
-    /// Makes the recipients of a message due that wait for their next try. Returns how many.
-    pub fn retry_now(&self, id: &MessageId, now: i64) -> Result<usize, StoreError> {
-        self.engine.change_unclaimed(
-            id,
-            &Change::RetryAt(now),
-            |state| matches!(state.place(), Some((_, at)) if at > now),
-        )
-    }
-
-    /// Every message that somebody has still to deliver.
-    pub fn queued(&self) -> Vec<MessageId> {
-        lock(&self.engine.queue).ids().cloned().collect()
     }
 }
 

@@ -90,6 +90,10 @@ pub trait Incoming: io::Write + Send {
     }
 }
 
+/// How long a message is tried before it is given up, unless whoever runs the queue says otherwise: "the give-up time
+/// generally needs to be at least 4-5 days" (RFC 5321, 4.5.4.1). Here, so that listings can tell.
+pub const LIFETIME_SECONDS: i64 = 5 * 24 * 3_600;
+
 /// When a message is to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {

@@ -191,22 +191,3 @@ fn what_is_due_in_the_far_future_is_brought_forward() {
         assert_eq!(claims(&fixture.spool, &Lane::unrouted(), 3_600).len(), 2);
     });
 }
-
-#[test]
-fn hold_release_and_retry_now() {
-    on_every_engine(|fixture| {
-        let spool = &fixture.spool;
-        put(spool, "m", b"hello\r\n", Due::At(100)).unwrap();
-        assert_eq!((spool.retry_now(&id("m"), 50).unwrap(), spool.retry_now(&id("m"), 50).unwrap()), (2, 0));
-        assert_eq!(spool.hold(&id("m")).unwrap(), 2);
-        let fixture = fixture.reopened();
-        let spool = &fixture.spool;
-        assert!(spool.due_lanes(i64::MAX).unwrap().is_empty());
-        assert_eq!(fixture.reader.summary(&id("m")).unwrap().state(), MessageState::Held);
-        assert_eq!((spool.retry_now(&id("m"), 60).unwrap(), spool.release_held(&id("m"), 60).unwrap()), (0, 2));
-        assert_eq!(claims(spool, &Lane::unrouted(), 60), [("m".to_owned(), vec![0, 1])]);
-        // Whoever is being tried is left alone.
-        assert_eq!((spool.hold(&id("m")).unwrap(), spool.hold(&id("nobody")).unwrap()), (0, 0));
-        assert_eq!(spool.queued(), [id("m")]);
-    });
-}

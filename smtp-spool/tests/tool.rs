@@ -88,12 +88,15 @@ fn list_tells_where_each_recipient_of_a_queued_message_stands() {
     let (_, text, _) = place.run(&["list"]);
     let lines: Vec<_> = text.lines().skip(3).collect();
     assert_eq!(lines[1], "    <bob@example.net>  delivered  unrouted  250 \"ok\" \\u{202e}?[2J");
-    assert_eq!(lines[2], "    <carol@example.com>  due Thu, 1 Jan 1970 00:01:00 +0000  unrouted  ");
+    assert_eq!(
+        lines[2],
+        "    <carol@example.com>  due Thu, 1 Jan 1970 00:01:00 +0000 (until Fri, 28 Nov 2025 06:40:00 +0000)  unrouted  "
+    );
     let (_, text, _) = place.run(&["list", "--json"]);
     assert!(
         text.contains(
-            r#"{"to":"<bob@example.net>","status":"delivered","lane":"unrouted","remark":"250 \"ok\" \u202e?[2J"},"#
-        ) && text.contains(r#""status":"due","due_unix_seconds":60,"#),
+            r#"{"to":"<bob@example.net>","status":"delivered","lane":"unrouted","attempts":0,"remark":"250 \"ok\" \u202e?[2J"},"#
+        ) && text.contains(r#""status":"due","due_unix_seconds":60,"give_up_unix_seconds":1764312000,"#),
         "{text}"
     );
 }
@@ -113,6 +116,9 @@ fn show_is_octet_for_octet() {
     assert_eq!((code, text.as_str()), (65, ""));
     assert_eq!(error, "smtp-spool: b: the file is corrupt: the checksum differs\n");
     assert_eq!(place.run(&["show", "z"]).0, 66);
+    let (code, text, _) = place.run(&["show", "--envelope", "b"]);
+    let mail = "MAIL FROM:<alice@example.org> BODY=8BITMIME RET=HDRS ENVID=e+20f";
+    assert!(code == 0 && text.lines().count() == 4 && text.lines().any(|line| line == mail), "{text}");
 }
 
 #[test]
@@ -184,7 +190,17 @@ fn check_names_each_bad_file() {
 #[test]
 fn the_command_line_is_explained() {
     let place = Place::new();
-    for arguments in [&["frobnicate"][..], &[], &["show"], &["show", "../x"], &["show", "a\n"], &["list", "--xml"]] {
+    for arguments in [
+        &["frobnicate"][..],
+        &[],
+        &["show"],
+        &["show", "../x"],
+        &["show", "a\n"],
+        &["list", "--xml"],
+        &["retry-now"],
+        &["retry-now", "a", "--all"],
+        &["hold", "--all"],
+    ] {
         let (code, text, error) = place.run(arguments);
         assert_eq!((code, text.as_str(), error.lines().count()), (64, "", 1), "{arguments:?} {error}");
     }
@@ -199,16 +215,14 @@ fn the_command_line_is_explained() {
         assert_eq!(text(arguments), text(&short));
     }
     let text = text(&["--help"]);
-    for word in ["--spool", "list", "show", "export", "remove", "check", "  0 all is well", "66", "--version"] {
+    for word in
+        ["--spool", "list", "show", "export", "remove", "check", "retry-now", "  0 all is well", "66", "--version"]
+    {
         assert!(text.contains(word), "{word} in {text}");
     }
-    for command in ["list", "show", "export", "remove", "check"] {
-        assert_eq!(
-            tool(&place.path("spool"), &[command, "x"][..1 + usize::from(command != "list" && command != "check")])
-                .status
-                .code(),
-            Some(66)
-        );
+    for command in ["list", "stats", "check", "show x", "export x", "remove x", "hold x", "release x", "retry-now x"] {
+        let words: Vec<_> = command.split(' ').collect();
+        assert_eq!(tool(&place.path("spool"), &words).status.code(), Some(66), "{command}");
     }
     assert!(!place.path("spool/spool").exists(), "looking for a spool makes none");
 }

@@ -23,7 +23,7 @@ impl Default for Schedule {
         Schedule {
             first_pauses_seconds: vec![60, 300, 900, 1_800],
             longest_pause_seconds: 3_600,
-            lifetime_seconds: 5 * 24 * 3_600,
+            lifetime_seconds: smtp_spool::LIFETIME_SECONDS,
             warning_seconds: 4 * 3_600,
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use smtp_spool::control::AskError;
 use smtp_spool::{OpenError, ReadError, StoreError};
 
 use smtp_proto::printable::Printable;
@@ -57,6 +58,11 @@ impl Failure {
         Failure::new(INPUT_OUTPUT, text)
     }
 
+    /// The owner of the spool is needed, and does not answer or is busy with the message.
+    pub(crate) fn owner(text: impl fmt::Display) -> Self {
+        Failure::new(TRY_AGAIN, text)
+    }
+
     /// Standard output cannot be written. A reader that has seen enough, such as `head`, is no failure.
     pub(crate) fn output(error: io::Error) -> Self {
         match error.kind() {
@@ -83,6 +89,12 @@ impl From<OpenError> for Failure {
             OpenError::Missing { .. } => Failure::missing(error),
             OpenError::NotOurs { .. } | OpenError::Failed { .. } => Failure::input_output(error),
         }
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        if error.is_permission() { Failure::new(PERMISSION, error) } else { Failure::owner(error) }
     }
 }
 

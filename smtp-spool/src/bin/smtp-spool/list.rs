@@ -4,14 +4,16 @@ use std::io::Write;
 use std::path::Path;
 
 use argh::FromArgs;
+use smtp_proto::address::ForwardPath;
 use smtp_proto::date::Timestamp;
-use smtp_proto::json::{Array, Text};
-use smtp_proto::parameter::{MailParameters, RcptParameters};
-use smtp_spool::{MessageId, MessageState, ReadError, Reader, RecipientState, Status, Summary};
+use smtp_proto::parameter::MailParameters;
+use smtp_proto::printable::Printable;
+use smtp_spool::{
+    LIFETIME_SECONDS, MessageId, MessageState, ReadError, Reader, RecipientState, Report, Status, Summary,
+};
 
 use crate::failure::Failure;
-
-use smtp_proto::printable::Printable;
+use crate::list_json::write_json;
 
 /// List the messages, the oldest first.
 #[derive(FromArgs)]
@@ -32,7 +34,7 @@ impl List {
     }
 }
 
-type Message = (MessageId, Result<Summary, ReadError>);
+pub(crate) type Message = (MessageId, Result<Summary, ReadError>);
 
 fn write_lines(messages: impl Iterator<Item = Message>, output: &mut dyn Write) -> std::io::Result<()> {
     for (id, summary) in messages {
@@ -54,20 +56,47 @@ fn write_line(summary: &Summary, output: &mut dyn Write) -> std::io::Result<()> 
         write!(output, " {}", Printable(&to))?;
     }
     writeln!(output)?;
-    for (recipient, state) in envelope.recipients.iter().zip(&summary.recipients) {
-        let RecipientState { lane, remark, .. } = state;
-        let forward_path = recipient.forward_path.to_string();
-        let when = due(state.status).map(|at| format!(" {}", self::date(at))).unwrap_or_default();
-        write!(
-            output,
-            "    {}  {}{when}  {}",
-            Printable(&forward_path),
-            status(state.status),
-            Printable(lane.as_str())
-        )?;
-        writeln!(output, "  {}", Printable(remark))?;
+    for (number, state) in summary.recipients.iter().enumerate() {
+        let Some(forward_path) = forward_path(summary, number) else { continue };
+        let to = forward_path.to_string();
+        write!(output, "    {}", Printable(&to))?;
+        if let Some(alias) = alias(summary, state) {
+            write!(output, " for {}", Printable(&alias.to_string()))?;
+        }
+        write!(output, "  {}", status(state.status))?;
+        if let Some(at) = due(state.status) {
+            write!(output, " {} (until {})", self::date(at), self::date(give_up_at(summary)))?;
+        }
+        write!(output, "  {}", Printable(state.lane.as_str()))?;
+        if state.attempts > 0 {
+            write!(output, "  {} tried", state.attempts)?;
+        }
+        if let Some(report) = report(&state.report) {
+            write!(output, "  report {report}")?;
+        }
+        if let Some(warning) = report(&state.warning) {
+            write!(output, "  warning {warning}")?;
+        }
+        writeln!(output, "  {}", Printable(&state.remark))?;
     }
     Ok(())
+}
+
+/// Who a recipient is: one of the envelope, or behind those one who stands for an alias.
+pub(crate) fn forward_path(summary: &Summary, number: usize) -> Option<&ForwardPath> {
+    let target = summary.recipients.get(number).and_then(|state| state.target_of.as_ref());
+    let recipient = target.map(|(target, _)| target).or_else(|| summary.envelope.recipients.get(number))?;
+    Some(&recipient.forward_path)
+}
+
+/// The alias for which a recipient stands.
+pub(crate) fn alias<'a>(summary: &'a Summary, state: &RecipientState) -> Option<&'a ForwardPath> {
+    state.target_of.as_ref().and_then(|(_, alias)| forward_path(summary, *alias))
+}
+
+/// When it is given up, if whoever runs the queue has not chosen another lifetime: with the first try behind this time.
+pub(crate) fn give_up_at(summary: &Summary) -> i64 {
+    summary.envelope.received_at_unix_seconds.saturating_add(LIFETIME_SECONDS)
 }
 
 /// What the sender said about reports, as MAIL says it (RFC 3461, 4); not what only helped the message to come in.
@@ -75,62 +104,7 @@ fn wishes(mail: &MailParameters) -> MailParameters {
     MailParameters { ret: mail.ret, envid: mail.envid.clone(), ..MailParameters::default() }
 }
 
-fn write_json(messages: impl Iterator<Item = Message>, output: &mut dyn Write) -> std::io::Result<()> {
-    write!(output, "[")?;
-    for (place, (id, summary)) in messages.enumerate() {
-        let comma = if place == 0 { "" } else { "," };
-        let object = match summary {
-            Ok(summary) => object(&summary),
-            Err(error) => {
-                format!(r#"{{"id":{},"state":"unreadable","reason":{}}}"#, Text(id.as_str()), Text(&error.to_string()))
-            }
-        };
-        write!(output, "{comma}\n{object}")?;
-    }
-    writeln!(output, "\n]")
-}
-
-fn object(summary: &Summary) -> String {
-    let Summary { id, size, envelope, .. } = summary;
-    let recipients = envelope.recipients.iter().enumerate().map(|(number, recipient)| {
-        let to = recipient.forward_path.to_string();
-        let state = summary.recipients.get(number).map(state_members).unwrap_or_default();
-        format!(r#"{{"to":{}{}{state}}}"#, Text(&to), rcpt_members(&recipient.parameters))
-    });
-    format!(
-        r#"{{"id":{},"state":{},"size_bytes":{size},"received_at_unix_seconds":{},"from":{}{},"recipients":{}}}"#,
-        Text(id.as_str()),
-        Text(name(summary.state())),
-        envelope.received_at_unix_seconds,
-        Text(&envelope.reverse_path.to_string()),
-        mail_members(&envelope.mail),
-        Array(recipients.collect()),
-    )
-}
-
-/// What the sender said about reports, in the words of MAIL and RCPT, ENVID and ORCPT encoded as they came (RFC 3461, 4). What
-/// was not said has no member.
-fn mail_members(mail: &MailParameters) -> String {
-    member("ret", mail.ret) + &member("envid", mail.envid.as_ref())
-}
-
-fn rcpt_members(rcpt: &RcptParameters) -> String {
-    member("notify", rcpt.notify) + &member("orcpt", rcpt.orcpt.as_ref())
-}
-
-/// With a comma before it.
-fn member(name: &str, value: Option<impl ToString>) -> String {
-    value.map(|value| format!(r#","{name}":{}"#, Text(&value.to_string()))).unwrap_or_default()
-}
-
-/// The members that tell where a recipient stands, each with a comma before it.
-fn state_members(state: &RecipientState) -> String {
-    let due = due(state.status).map(|at| format!(r#","due_unix_seconds":{at}"#)).unwrap_or_default();
-    let (lane, remark) = (Text(state.lane.as_str()), Text(&state.remark));
-    format!(r#","status":{}{due},"lane":{lane},"remark":{remark}"#, Text(status(state.status)))
-}
-
-fn name(state: MessageState) -> &'static str {
+pub(crate) fn name(state: MessageState) -> &'static str {
     match state {
         MessageState::Kept => "kept",
         MessageState::Queued => "queued",
@@ -139,7 +113,7 @@ fn name(state: MessageState) -> &'static str {
     }
 }
 
-fn status(status: Status) -> &'static str {
+pub(crate) fn status(status: Status) -> &'static str {
     match status {
         Status::Due(_) => "due",
         Status::Held => "held",
@@ -149,13 +123,23 @@ fn status(status: Status) -> &'static str {
     }
 }
 
-fn due(status: Status) -> Option<i64> {
+pub(crate) fn due(status: Status) -> Option<i64> {
     match status {
         Status::Due(at) => Some(at),
         _ => None,
     }
 }
 
-fn date(unix_seconds: i64) -> Timestamp {
+/// How far a report to the sender is. A word only if there is, or was, one to be made.
+pub(crate) fn report(report: &Report) -> Option<&'static str> {
+    match report {
+        Report::None => None,
+        Report::Owed => Some("owed"),
+        Report::Begun(_) => Some("begun"),
+        Report::Made => Some("made"),
+    }
+}
+
+pub(crate) fn date(unix_seconds: i64) -> Timestamp {
     Timestamp { unix_seconds, offset_minutes: 0 }
 }

@@ -1,13 +1,20 @@
-//! `smtp-spool`: look into a spool directory, take messages out of it, check it.
+//! `smtp-spool`: look into a spool directory, take messages out of it, check it, look after its queue.
 //!
-//! Everything but `remove` reads without a lock and may be used while a server is at work on the spool.
+//! Everything may be used while a server is at work on the spool: what only looks reads without a lock, and what changes
+//! something asks the server to do it ([`smtp_spool::control`]).
 
-mod check;
-mod export;
-mod failure;
 mod list;
-mod remove;
+mod list_json;
+mod stats;
 mod show;
+mod export;
+mod check;
+mod change;
+mod hold;
+mod release;
+mod retry_now;
+mod remove;
+mod failure;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -18,18 +25,18 @@ use argh::FromArgs;
 use failure::Failure;
 use smtp_proto::printable::Printable;
 
-/// Look into a spool directory, take messages out of it, check it.
+/// Look into a spool directory, take messages out of it, check it, look after its queue.
 #[derive(FromArgs)]
 #[argh(
     help_triggers("-h", "--help", "help"),
-    note = "All but remove may be used while the server runs. `smtp-spool --version` prints the version.",
+    note = "All of it may be used while the server runs. `smtp-spool --version` prints the version.",
     error_code(0, "all is well"),
     error_code(64, "the command line is wrong"),
     error_code(65, "a stored file is corrupt"),
-    error_code(66, "there is no such spool or message"),
+    error_code(66, "there is no such spool or message, or it does not wait to be delivered"),
     error_code(73, "an exported file cannot be made, or another one has its name"),
     error_code(74, "reading or writing failed"),
-    error_code(75, "the spool is in use by the server; try again when that has stopped"),
+    error_code(75, "the server does not answer, or is delivering the message at this moment; try again"),
     error_code(77, "not allowed; the spool belongs to another user")
 )]
 struct Arguments {
@@ -44,10 +51,14 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     List(list::List),
+    Stats(stats::Stats),
     Show(show::Show),
     Export(export::Export),
-    Remove(remove::Remove),
     Check(check::Check),
+    Hold(hold::Hold),
+    Release(release::Release),
+    RetryNow(retry_now::RetryNow),
+    Remove(remove::Remove),
 }
 
 fn main() -> ExitCode {
@@ -97,8 +108,12 @@ fn said(text: &str) -> Failure {
 fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Failure> {
     match &arguments.command {
         Command::List(list) => list.run(&arguments.spool, output),
+        Command::Stats(stats) => stats.run(&arguments.spool, output),
         Command::Show(show) => show.run(&arguments.spool, output),
         Command::Export(export) => export.run(&arguments.spool, output),
+        Command::Hold(hold) => hold.run(&arguments.spool, output),
+        Command::Release(release) => release.run(&arguments.spool, output),
+        Command::RetryNow(retry_now) => retry_now.run(&arguments.spool, output),
         Command::Remove(remove) => remove.run(&arguments.spool, output),
         Command::Check(check) => check.run(&arguments.spool, output),
     }

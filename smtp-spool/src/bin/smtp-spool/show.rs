@@ -1,4 +1,4 @@
-//! `show`: one message octet for octet.
+//! `show`: one message octet for octet, or who it is from and for.
 
 use std::io::{Read as _, Write};
 use std::path::Path;
@@ -13,6 +13,9 @@ use smtp_proto::printable::Printable;
 #[derive(FromArgs)]
 #[argh(subcommand, name = "show", help_triggers("-h", "--help", "help"))]
 pub(crate) struct Show {
+    /// the envelope instead: when it was received, and the commands that brought it
+    #[argh(switch)]
+    envelope: bool,
     /// the id of the message
     #[argh(positional, arg_name = "ID")]
     id: String,
@@ -21,6 +24,11 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) fn run(&self, spool: &Path, output: &mut dyn Write) -> Result<(), Failure> {
         let id = parse_id(&self.id)?;
+        if self.envelope {
+            let summary = Reader::open(spool)?.summary(&id).map_err(|error| Failure::read(&id, &error))?;
+            let lines = summary.envelope.to_string();
+            return lines.lines().try_for_each(|line| writeln!(output, "{}", Printable(line))).map_err(Failure::output);
+        }
         // The checksum is compared before the first octet is written: half a message would pass for a whole one.
         let content = Reader::open(spool)?.content(&id).map_err(|error| Failure::read(&id, &error))?;
         copy(content, |octets| output.write_all(octets).map_err(Failure::output))
