@@ -33,6 +33,7 @@ mod positioned_reader;
 pub mod mbox;
 pub mod source;
 pub mod server_name;
+pub mod relay_route;
 pub mod dns;
 pub mod mx;
 pub mod lmtp_server;

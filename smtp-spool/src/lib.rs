@@ -142,6 +142,7 @@ pub mod recipient_state;
 mod state_record;
 
 pub mod reader;
+pub mod listing;
 
 pub use claim::{Claim, Lane, Outcome, Owes, Settled, Settlement, WorkerId};
 pub use envelope::{Envelope, Recipient};

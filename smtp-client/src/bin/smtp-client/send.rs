@@ -1,6 +1,5 @@
 //! `smtp-client send`: finds the messages, looks at every one, sends them, says what became of each.
 
-mod messages;
 mod progress;
 mod report;
 
@@ -20,9 +19,9 @@ use smtp_client::proto::xtext::Xtext;
 use smtp_client::server_name::ServerName;
 
 use crate::arguments::{self, StopAfter};
+use crate::messages::{self, Prepared, Stopped, Wishes};
 use crate::watch::Watch;
 use crate::{complain, exit};
-use messages::Prepared;
 use report::Reporter;
 
 /// Sends messages: files, the messages of an mbox (a file that begins with "From ") or a Maildir, and what is below any
@@ -139,9 +138,6 @@ fn start(send: &Send) -> Result<ExitCode, Stopped> {
     Ok(deliver(send, batch, &watch()?))
 }
 
-/// What stops the command before anybody is called: the exit code, and why.
-type Stopped = (u8, String);
-
 /// A batch, and the names of its messages.
 struct Named {
     batch: Batch,
@@ -158,12 +154,17 @@ fn prepare(send: &Send) -> Result<Named, Stopped> {
     }
     let files = messages::files(&send.files, send.files0_from.as_deref())?;
     let journal = open_journal(send, &files)?;
-    let Prepared { names, messages, keys } = messages::prepare(&files, send, journal.is_some())?;
+    let Prepared { names, messages, keys } = messages::prepare(&files, &wishes(send), journal.is_some())?;
     let batch = match journal {
         Some(journal) => Batch::resumed(messages, journal, keys),
         None => Batch::new(messages),
     };
     Ok(Named { batch, names })
+}
+
+fn wishes(send: &Send) -> Wishes {
+    let Send { from, to, notify, ret, envid, .. } = send;
+    Wishes { from: from.clone(), to: to.clone(), notify: *notify, ret: *ret, envid: envid.clone() }
 }
 
 fn open_journal(send: &Send, files: &[PathBuf]) -> Result<Option<Journal>, Stopped> {

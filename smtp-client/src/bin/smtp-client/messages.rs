@@ -10,24 +10,37 @@ use smtp_client::batch::Message;
 use smtp_client::content::Content;
 use smtp_client::header::{self, HeaderError};
 use smtp_client::journal::{self, Key, Keys};
-use smtp_client::proto::address::ForwardPath;
-use smtp_client::proto::parameter::{Notify, OriginalRecipient, RcptParameters};
+use smtp_client::proto::address::{ForwardPath, ReversePath};
+use smtp_client::proto::parameter::{Notify, OriginalRecipient, RcptParameters, Ret};
 use smtp_client::proto::transaction::{Recipient, Transaction};
+use smtp_client::proto::xtext::Xtext;
 use smtp_client::source::{self, FindError, Found};
 
-use super::{Send, Stopped};
 use crate::arguments::{STANDARD_INPUT, is_standard_input, shown};
 use crate::exit;
 
+/// What stops a command before anybody is called: the exit code, and why.
+pub(crate) type Stopped = (u8, String);
+
+/// What the command line says of the envelopes. What it does not say, each message says for itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) from: Option<ReversePath>,
+    pub(crate) to: Vec<ForwardPath>,
+    pub(crate) notify: Option<Notify>,
+    pub(crate) ret: Option<Ret>,
+    pub(crate) envid: Option<Xtext>,
+}
+
 /// Messages that are ready to be sent, in three lists of the same length; no keys where there is no journal.
-pub(super) struct Prepared {
-    pub(super) names: Vec<String>,
-    pub(super) messages: Vec<Message>,
-    pub(super) keys: Vec<Key>,
+pub(crate) struct Prepared {
+    pub(crate) names: Vec<String>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) keys: Vec<Key>,
 }
 
 /// The files that are named on the command line and in the list. Without any, standard input.
-pub(super) fn files(named: &[PathBuf], list: Option<&Path>) -> Result<Vec<PathBuf>, Stopped> {
+pub(crate) fn files(named: &[PathBuf], list: Option<&Path>) -> Result<Vec<PathBuf>, Stopped> {
     let mut files = named.to_vec();
     if let Some(list) = list {
         files.extend(read_list(list)?);
@@ -63,7 +76,7 @@ fn read_list(list: &Path) -> Result<Vec<PathBuf>, Stopped> {
 }
 
 /// Where the journal of a batch lies that begins with this file.
-pub(super) fn beside(first: &Path) -> PathBuf {
+pub(crate) fn beside(first: &Path) -> PathBuf {
     // Without the slash that may stand behind a directory.
     let mut path: OsString = first.components().collect::<PathBuf>().into();
     path.push(journal::SUFFIX);
@@ -71,14 +84,14 @@ pub(super) fn beside(first: &Path) -> PathBuf {
 }
 
 /// Reads every message once. The first that cannot be sent ends it.
-pub(super) fn prepare(files: &[PathBuf], send: &Send, has_journal: bool) -> Result<Prepared, Stopped> {
+pub(crate) fn prepare(files: &[PathBuf], wishes: &Wishes, has_journal: bool) -> Result<Prepared, Stopped> {
     let mut prepared = Prepared { names: Vec::new(), messages: Vec::new(), keys: Vec::new() };
     let mut keys = Keys::default();
     for file in files {
         for Found { name, source } in find(file)? {
             let failed = |code, error: &dyn std::fmt::Display| (code, format!("{name}: {error}"));
             let content = source.open().map_err(|error| failed(exit::of_content_error(&error), &error))?;
-            let transaction = transaction(&content, send).map_err(|error| failed(exit::DATA, &error))?;
+            let transaction = transaction(&content, wishes).map_err(|error| failed(exit::DATA, &error))?;
             if has_journal {
                 let key = keys.next(&transaction.reverse_path, &content);
                 prepared.keys.push(key.map_err(|error| failed(exit::IO, &error))?);
@@ -98,20 +111,20 @@ fn find(file: &Path) -> Result<Vec<Found>, Stopped> {
     found.map_err(|FindError { name, error }| (exit::of_content_error(&error), format!("{name}: {error}")))
 }
 
-fn transaction(content: &Content, send: &Send) -> Result<Transaction, HeaderError> {
+fn transaction(content: &Content, wishes: &Wishes) -> Result<Transaction, HeaderError> {
     let header = content.header();
-    let reverse_path = match &send.from {
+    let reverse_path = match &wishes.from {
         Some(path) => path.clone(),
         None => header.reverse_path()?,
     };
-    let recipients = match send.to.as_slice() {
+    let recipients = match wishes.to.as_slice() {
         [] => header.forward_paths()?,
         given => header::each_once(given.iter().cloned()),
     };
     let mut transaction = Transaction::new(reverse_path);
-    transaction.parameters.ret = send.ret;
-    transaction.parameters.envid = send.envid.clone();
-    transaction.recipients = recipients.into_iter().map(|path| recipient(path, send.notify)).collect();
+    transaction.parameters.ret = wishes.ret;
+    transaction.parameters.envid = wishes.envid.clone();
+    transaction.recipients = recipients.into_iter().map(|path| recipient(path, wishes.notify)).collect();
     Ok(transaction)
 }
 
