@@ -70,10 +70,11 @@ pub(crate) fn run(queue: Queue) -> ExitCode {
 
 impl Queue {
     fn run(self) -> Result<(), Stopped> {
-        let files = messages::files(&self.files, None)?;
+        let nothing_queued = |(code, text): Stopped| (code, format!("{text}; nothing was queued"));
+        let files = messages::files(&self.files, None).map_err(nothing_queued)?;
         let Queue { from, to, notify, ret, envid, .. } = self;
         let wishes = Wishes { from, to, notify, ret, envid };
-        let prepared = messages::prepare(&files, &wishes, false)?;
+        let prepared = messages::prepare(&files, &wishes, false).map_err(nothing_queued)?;
         let maildrop = Maildrop::open(&self.spool).map_err(|error| not_opened(&error))?;
         let ids = IdSource::new(0).map_err(|error| failed(&error))?;
         for (name, message) in prepared.names.iter().zip(prepared.messages) {
