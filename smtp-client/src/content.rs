@@ -404,4 +404,19 @@ mod tests {
         File::options().write(true).open(path.path()).unwrap().set_len(8).unwrap();
         assert!(content.reader().read_to_end(&mut Vec::new()).is_err());
     }
+
+    #[test]
+    fn lines_of_the_wire() {
+        for (message, expected) in [
+            ("", ""),
+            ("A: b\n\n.dot\nend", "A: b\r\n\r\n.dot\r\nend\r\n"),
+            ("A: b\r\nBcc: c\r\n\r\ntext\r\n", "A: b\r\n\r\ntext\r\n"),
+        ] {
+            let content = Content::from_bytes(message.as_bytes().to_vec()).unwrap();
+            assert_eq!(io::read_to_string(content.canonical_reader()).unwrap(), expected);
+        }
+        let long = format!("A: b\n\n{}", "x\n".repeat(50_000));
+        let content = Content::from_bytes(long.clone().into_bytes()).unwrap();
+        assert_eq!(io::read_to_string(content.canonical_reader()).unwrap(), long.replace('\n', "\r\n"));
+    }
 }

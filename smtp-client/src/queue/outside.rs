@@ -56,11 +56,6 @@ impl Outside {
         Outside { port, ..self }
     }
 
-    /// The route.
-    pub fn route(&self) -> &RelayRoute {
-        &self.route
-    }
-
     /// The way to a domain that is not ours. `None`: mail does not leave this host.
     pub fn route_to(&self, domain: &Domain) -> Option<Route> {
         match self.route {
@@ -110,6 +105,7 @@ impl Router for Outside {
 
 impl Transport for Outside {
     fn open(&self, lane: &Lane) -> Result<Box<dyn Carrier + '_>, Verdict> {
+        // A way that was written down under another setting: a server that is named now takes what was to go elsewhere.
         let domain = lane.as_str().strip_prefix(MX).map(str::parse::<Domain>);
         match (domain, &self.route) {
             (Some(Ok(_)), RelayRoute::Smart(_)) => self.open_smart(),
@@ -134,4 +130,42 @@ fn lane(name: &str) -> Route {
 /// Any number will do; without chance the order stays as DNS gave it.
 fn random() -> u64 {
     getrandom::u64().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{Settings, SystemResolver};
+
+    fn outside(route: &str) -> Outside {
+        let resolver = Box::new(SystemResolver::new(Settings::default()));
+        Outside::new(route.parse().unwrap(), None, Own::default(), resolver)
+    }
+
+    #[test]
+    fn everything_leaves() {
+        for (route, recipient, expected) in [
+            ("smart:mx.example.org", "<a@Example.NET>", Some("smart")),
+            ("smart:mx.example.org", "<postmaster>", Some("smart")),
+            ("mx", "<a@Example.NET>", Some("mx:example.net")),
+            ("mx", "<a@[192.0.2.1]>", Some("mx:[192.0.2.1]")),
+            ("mx", "<postmaster>", None),
+            ("none", "<a@example.net>", None),
+        ] {
+            let recipient: ForwardPath = recipient.parse().unwrap();
+            let route = match outside(route).route(&recipient.into(), false) {
+                Route::To(lane) => Some(lane.to_string()),
+                _ => None,
+            };
+            assert_eq!(route.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_lane_whose_way_is_gone_waits() {
+        for lane in ["smart", "local", "mx:a b"].into_iter().filter_map(Lane::new) {
+            let verdict = outside("mx").open(&lane).map(|_| ()).unwrap_err();
+            assert!(matches!(&verdict, Verdict::Deferred(said) if said.text.starts_with("451 4.3.5 ")), "{verdict:?}");
+        }
+    }
 }
