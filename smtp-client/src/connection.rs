@@ -554,7 +554,7 @@ fn not_tried(transaction: Transaction, failure: &Failure) -> Outcome {
 
 /// RFC 5321, 4.1.4: the name of the host where it has one that others can look up, else its address in brackets. Over a socket
 /// of this host, which has no address, it is whom we both call localhost.
-fn host_name(local: Option<SocketAddr>) -> Domain {
+pub fn host_name(local: Option<SocketAddr>) -> Domain {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     // `localhost.localdomain` is what a host is called that nobody has named.
     let is_full = |name: &String| name.is_ascii() && name.contains('.') && !name.ends_with(".localdomain");

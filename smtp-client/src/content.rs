@@ -221,6 +221,44 @@ impl Content {
         };
         self.head.as_slice().chain(body)
     }
+
+    /// The content from its beginning in lines that end in CRLF, as a spool keeps it.
+    pub fn canonical_reader(&self) -> impl Read {
+        Canonical { reader: self.reader(), encoder: Some(ContentEncoder::for_chunk()), encoded: Vec::new(), taken: 0 }
+    }
+}
+
+/// Content in the lines of the wire.
+struct Canonical<R> {
+    reader: R,
+    /// `None` behind the end.
+    encoder: Option<ContentEncoder>,
+    encoded: Vec<u8>,
+    taken: usize,
+}
+
+impl<R: Read> Read for Canonical<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.taken == self.encoded.len() {
+            let Some(encoder) = &mut self.encoder else { return Ok(0) };
+            let mut block = [0; 8 * 1024];
+            let count = self.reader.read(&mut block)?;
+            let piece = block.get(..count).unwrap_or_default();
+            (self.taken, self.encoded) = (0, Vec::with_capacity(block.len()));
+            let encoded = if piece.is_empty() {
+                self.encoder.take().map_or(Ok(()), |encoder| encoder.finish(&mut self.encoded))
+            } else {
+                encoder.encode(piece, &mut self.encoded)
+            };
+            encoded.map_err(io::Error::other)?;
+        }
+        let rest = self.encoded.get(self.taken..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        let (taken, _) = rest.split_at(count);
+        buffer.get_mut(..count).unwrap_or_default().copy_from_slice(taken);
+        self.taken += count;
+        Ok(count)
+    }
 }
 
 /// Counts the dots that the encoder doubles, which SIZE does not count.
@@ -394,5 +432,20 @@ mod tests {
         let content = Content::from_file(path.path()).unwrap();
         File::options().write(true).open(path.path()).unwrap().set_len(8).unwrap();
         assert!(content.reader().read_to_end(&mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn lines_of_the_wire() {
+        for (message, expected) in [
+            ("", ""),
+            ("A: b\n\n.dot\nend", "A: b\r\n\r\n.dot\r\nend\r\n"),
+            ("A: b\r\nBcc: c\r\n\r\ntext\r\n", "A: b\r\n\r\ntext\r\n"),
+        ] {
+            let content = Content::from_bytes(message.as_bytes().to_vec()).unwrap();
+            assert_eq!(io::read_to_string(content.canonical_reader()).unwrap(), expected);
+        }
+        let long = format!("A: b\n\n{}", "x\n".repeat(50_000));
+        let content = Content::from_bytes(long.clone().into_bytes()).unwrap();
+        assert_eq!(io::read_to_string(content.canonical_reader()).unwrap(), long.replace('\n', "\r\n"));
     }
 }

@@ -35,6 +35,7 @@ pub mod mbox;
 pub mod seen_file;
 pub mod source;
 pub mod server_name;
+pub mod relay_route;
 pub mod dns;
 pub mod mx;
 pub mod lmtp_server;

@@ -19,16 +19,17 @@ pub mod verdict;
 mod step;
 mod notice;
 pub mod relay;
+pub mod outside;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use smtp_proto::address::Domain;
-use smtp_spool::{Claim, IdSource, Lane, Recipient, Store, WorkerId};
+use smtp_proto::address::{Domain, ForwardPath};
+use smtp_spool::{Claim, IdSource, Lane, MessageId, Recipient, Store, WorkerId};
 
 use lanes::Lanes;
 pub use schedule::Schedule;
@@ -118,6 +119,9 @@ impl Settings {
 /// The time in Unix seconds. Tests bring their own.
 pub type Clock = dyn Fn() -> i64 + Send + Sync;
 
+/// Hears of the end of each try: the message, one of its recipients, and what became of that.
+pub type Observer = dyn Fn(&MessageId, &ForwardPath, &Verdict) + Send + Sync;
+
 /// Runs a queue, one step at a time.
 pub struct Queue {
     store: Arc<dyn Store>,
@@ -126,7 +130,10 @@ pub struct Queue {
     settings: Settings,
     ids: IdSource,
     clock: Box<Clock>,
+    observer: Option<Box<Observer>>,
     lanes: Mutex<Lanes>,
+    /// When somebody last looked for messages that others have left for us.
+    looked_at: Mutex<Option<Instant>>,
     /// The number of the last change of the store that somebody has seen; held by who waits for the next one.
     seen: Mutex<u64>,
 }
@@ -140,6 +147,9 @@ pub struct Runner {
 
 /// The longest sleep: how long a clock that was set forward may stay unnoticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// How long a message that another process has left for us may lie unnoticed.
+const LOOK_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a thread rests when the store cannot be read.
 const REST: Duration = Duration::from_secs(5);
@@ -174,10 +184,17 @@ impl Queue {
             transport,
             ids: IdSource::new(0)?,
             clock,
+            observer: None,
             lanes,
+            looked_at: Mutex::new(None),
             seen: Mutex::new(u64::MAX),
             settings,
         })
+    }
+
+    /// The same, and somebody hears what becomes of each recipient.
+    pub fn with_observer(self, observer: Box<Observer>) -> Self {
+        Queue { observer: Some(observer), ..self }
     }
 
     /// Does what is due in one lane. `false` if nothing is, or all of it is being done.
@@ -190,10 +207,22 @@ impl Queue {
 
     /// Takes a place in a lane in which something is due.
     fn pick(&self) -> io::Result<Option<Lane>> {
+        self.look_for_others();
         let now = self.now();
         self.store.bring_forward(self.settings.schedule.horizon(now));
         let due = self.store.due_lanes(now).map_err(io::Error::other)?;
         Ok(self.lanes().enter(&due))
+    }
+
+    /// Takes in what other processes have left, now and then. By the clock on the wall: a file system knows no other.
+    fn look_for_others(&self) {
+        let now = Instant::now();
+        let mut looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked_at.is_none_or(|at| now.duration_since(at) >= LOOK_PAUSE) {
+            *looked_at = Some(now);
+            drop(looked_at);
+            self.store.adopt();
+        }
     }
 
     fn work_in(&self, lane: &Lane, worker: &WorkerId) -> io::Result<()> {
@@ -234,7 +263,21 @@ impl Queue {
         match self.pick() {
             _ if is_stopping.load(Ordering::SeqCst) => {}
             Ok(Some(lane)) => self.lanes().put_back(&lane),
-            Ok(None) | Err(_) => *seen = self.store.wait(*seen, self.sleep()),
+            Ok(None) | Err(_) => *seen = self.sleep_until_change(*seen, self.sleep()),
+        }
+    }
+
+    /// Waits for a change of the store, for so long at most. No process tells another that it has left something, so
+    /// somebody gets up now and then to look; that is no reason to wake the rest.
+    fn sleep_until_change(&self, seen: u64, sleep: Duration) -> u64 {
+        let began = Instant::now();
+        loop {
+            let left = sleep.saturating_sub(began.elapsed());
+            let number = self.store.wait(seen, left.min(LOOK_PAUSE));
+            if number != seen || left <= LOOK_PAUSE {
+                return number;
+            }
+            self.look_for_others();
         }
     }
 

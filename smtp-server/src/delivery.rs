@@ -4,14 +4,12 @@
 //! | lane | leads to |
 //! | --- | --- |
 //! | `local` | the mailboxes of this host: Maildirs ([`crate::maildir`]), or a server of LMTP |
-//! | `smart` | the one server that takes all mail for other domains |
-//! | `mx:example.net` | the mail exchangers of a domain |
+//! | any other | another host, as [`Outside`] says |
 //!
 //! An alias is expanded once, when its recipient is routed; the targets are recipients of their own from then on, each with
 //! its own tries and its own end. What a target means is not asked again, so an alias among its own targets is a mailbox.
 
 mod mailboxes;
-mod outside;
 
 use std::sync::Arc;
 
@@ -22,13 +20,10 @@ use smtp_proto::reply::Reply;
 use smtp_spool::{Lane, Recipient};
 
 use crate::addressing::{LocalAddressing, Meaning, Outcome};
-use crate::relay_route::RelayRoute;
 pub use mailboxes::Mailboxes;
-pub use outside::Outside;
+pub use smtp_client::queue::outside::Outside;
 
 const LOCAL: &str = "local";
-const SMART: &str = "smart";
-const MX: &str = "mx:";
 
 /// The far side of a server.
 pub struct Delivery {
@@ -44,12 +39,7 @@ impl Delivery {
     }
 
     fn lane_to(&self, domain: &Domain) -> Route {
-        let name = match self.outside.route() {
-            RelayRoute::None => return refused(&crate::replies::relaying_refused()),
-            RelayRoute::Smart(_) => SMART.to_owned(),
-            RelayRoute::Mx => format!("{MX}{}", domain.to_string().to_ascii_lowercase()),
-        };
-        lane(&name)
+        self.outside.route_to(domain).unwrap_or_else(|| refused(&crate::replies::relaying_refused()))
     }
 
     /// The targets of an alias, each with the wishes of the recipient it stands for, whose address is the original one
@@ -100,14 +90,7 @@ impl Router for Delivery {
 
 impl Transport for Delivery {
     fn open(&self, lane: &Lane) -> Result<Box<dyn Carrier + '_>, Verdict> {
-        match lane.as_str() {
-            LOCAL => self.mailboxes.open(),
-            SMART => self.outside.open_smart(),
-            name => match name.strip_prefix(MX).map(str::parse::<Domain>) {
-                Some(Ok(domain)) => self.outside.open_mx(&domain),
-                _ => Err(Verdict::Deferred(Said::here(format!("451 4.3.5 nobody knows the way to {name} any more")))),
-            },
-        }
+        if lane.as_str() == LOCAL { self.mailboxes.open() } else { self.outside.open(lane) }
     }
 
     fn is_local(&self, lane: &Lane) -> bool {

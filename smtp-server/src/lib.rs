@@ -74,7 +74,7 @@ pub mod policy;
 pub mod recipients;
 pub mod aliases;
 pub mod addressing;
-pub mod relay_route;
+pub use smtp_client::relay_route;
 mod incoming;
 mod replies;
 mod journal;

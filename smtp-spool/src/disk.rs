@@ -23,11 +23,13 @@ pub enum Folder {
     State,
     /// `corrupt`: what did not prove itself, for a human to look at.
     Corrupt,
+    /// `maildrop`: whole messages of others, for the owner to adopt.
+    Maildrop,
 }
 
 impl Folder {
     /// All of them.
-    pub const ALL: [Folder; 4] = [Folder::Temporary, Folder::New, Folder::State, Folder::Corrupt];
+    pub const ALL: [Folder; 5] = [Folder::Temporary, Folder::New, Folder::State, Folder::Corrupt, Folder::Maildrop];
 
     /// The name in the spool directory.
     pub fn name(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Folder {
             Folder::New => "new",
             Folder::State => "state",
             Folder::Corrupt => "corrupt",
+            Folder::Maildrop => "maildrop",
         }
     }
 
@@ -73,10 +76,19 @@ pub struct FreeSpace {
 /// Holds the ownership of a spool until it is dropped.
 pub type OwnerLock = Box<dyn Any + Send + Sync>;
 
+/// Says that a message is being put into the maildrop, until it is dropped or its process ends.
+pub type Submission = Box<dyn Any + Send + Sync>;
+
 /// The file operations on one spool.
 pub trait Disk: Send + Sync {
     /// Becomes the owner of the spool; `None` if there is one already.
     fn lock(&self) -> io::Result<Option<OwnerLock>>;
+
+    /// Says that somebody is at work in the maildrop. Any number may be.
+    fn begin_submission(&self) -> io::Result<Submission>;
+
+    /// Whether any [`Submission`] is under way, of whatever process.
+    fn is_anybody_submitting(&self) -> io::Result<bool>;
 
     /// Makes an empty file for writing. Fails with `AlreadyExists` whatever stands under the name, links included.
     fn create(&self, entry: &Entry) -> io::Result<Box<dyn DiskFile>>;
@@ -94,6 +106,9 @@ pub trait Disk: Send + Sync {
 
     /// Moves an entry. Fails with `AlreadyExists` if the new name is taken.
     fn rename(&self, from: &Entry, to: &Entry) -> io::Result<()>;
+
+    /// Gives a file a second name. Fails with `AlreadyExists` if that is taken.
+    fn link(&self, from: &Entry, to: &Entry) -> io::Result<()>;
 
     /// Removes a name. Does not remove directories.
     fn remove(&self, entry: &Entry) -> io::Result<()>;

@@ -7,6 +7,8 @@
 //! 2. rename to its final name, without replacing,
 //! 3. sync of the folder of the final name. **This call commits.**
 //!
+//! (A message that comes out of the maildrop goes another way, which [`crate::adoption`] tells.)
+//!
 //! The folder of the temporary name is not synced: if the old name comes back, recovery removes it.
 //!
 //! A failed sync is final. Kernels drop the pages that they could not write and say "ok" to the next sync, so nothing is
@@ -17,16 +19,16 @@ use std::io;
 
 use crate::disk::{Access, Disk, DiskFile, Entry, Folder};
 
-/// How [`publish`] ended.
+/// How [`publish`] or [`link`] ended.
 #[derive(Debug)]
 pub(crate) enum Published {
     /// The file is durable under its final name.
     Stored,
-    /// The final name was taken. The file is still under its temporary name.
+    /// The final name was taken. The file is still under its old name, and only there.
     NameTaken,
 }
 
-/// Why [`publish`] failed, and whether the file is certain not to stand under its final name.
+/// Why [`publish`] or [`link`] failed, and whether the file is certain not to stand under its final name.
 #[derive(Debug)]
 pub(crate) struct PublishError {
     pub(crate) doing: &'static str,
@@ -57,6 +59,28 @@ pub(crate) fn publish(
         Ok(()) => Ok(Published::Stored),
         Err(error) => Err(failed("syncing the folder", error, is_gone(disk.remove(last)))),
     }
+}
+
+/// Gives a durable file a second name, durably and without replacing. After an error that name is gone, as far as that can
+/// be done; the first one stays in any case.
+pub(crate) fn link(disk: &dyn Disk, from: &Entry, to: &Entry) -> Result<Published, PublishError> {
+    let failed = |doing, source, is_withdrawn| PublishError { doing, source, is_withdrawn };
+    let mut folder = disk.open_folder(to.folder).map_err(|error| failed("opening the folder", error, true))?;
+    match disk.link(from, to) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Published::NameTaken),
+        // Nothing is removed here: what stands under the name, if anything, may be somebody else's.
+        Err(error) => return Err(failed("linking the file", error, is_absent(disk, to))),
+    }
+    match folder.sync() {
+        Ok(()) => Ok(Published::Stored),
+        Err(error) => Err(failed("syncing the folder", error, is_gone(disk.remove(to)))),
+    }
+}
+
+/// Whether there is certainly nothing under a name.
+pub(crate) fn is_absent(disk: &dyn Disk, entry: &Entry) -> bool {
+    disk.open(entry, Access::Read).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// After a rename that failed it is not known where the file is. Only if it has left its old name may the final name be

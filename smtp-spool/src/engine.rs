@@ -4,6 +4,7 @@
 //! gathers their syncs into common journal writes.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(crate) struct Engine {
     ids: Mutex<Ids>,
     kept_octets: Mutex<u64>,
     next_temporary: AtomicU64,
+    /// What stayed in the maildrop the last time and has been told.
+    pub(crate) left_in_maildrop: Mutex<HashSet<OsString>>,
     changes: Mutex<u64>,
     changed: Condvar,
     /// Ends the ownership when dropped, with the last clone of the spool and the last message on its way in.
@@ -39,7 +42,7 @@ pub(crate) struct Engine {
 struct Ids {
     /// Some thread is at it.
     in_commit: HashSet<MessageId>,
-    /// Refused, and still there since the removal failed. Never delivered and never confirmed by this process.
+    /// Refused or half adopted, and still there since the removal failed. Never delivered and never confirmed by this process.
     withheld: HashSet<MessageId>,
 }
 
@@ -52,6 +55,7 @@ impl Engine {
             ids: Mutex::default(),
             kept_octets: Mutex::new(recovered.kept_octets),
             next_temporary: AtomicU64::new(0),
+            left_in_maildrop: Mutex::default(),
             changes: Mutex::new(0),
             changed: Condvar::new(),
             _owner: owner,
@@ -71,16 +75,7 @@ impl Engine {
         }
         let size = size.unwrap_or(1);
         self.check_kept(*lock(&self.kept_octets), size)?;
-        let free = self.disk.free_space().map_err(|error| StoreError::from_io("asking for free space", error))?;
-        if free.bytes < self.options.reserve_bytes.saturating_add(size) {
-            return Err(full(format!("its file system has only {} octets left", free.bytes)));
-        }
-        match free.files {
-            Some(files) if files < self.options.reserve_files => {
-                Err(full(format!("its file system can take only {files} more files")))
-            }
-            _ => Ok(()),
-        }
+        check_room(&*self.disk, &self.options, size)
     }
 
     fn check_kept(&self, kept_octets: u64, more: u64) -> Result<(), StoreError> {
@@ -96,7 +91,7 @@ impl Engine {
     pub(crate) fn begin_commit(&self, id: &MessageId) -> Result<Turn<'_>, StoreError> {
         let mut ids = lock(&self.ids);
         if ids.withheld.contains(id) {
-            let source = std::io::Error::other("it was refused before and could not be removed");
+            let source = std::io::Error::other("a name of it could not be removed before; the next start decides");
             return Err(StoreError::from_io(format!("committing message {id}"), source));
         }
         if !ids.in_commit.insert(id.clone()) {
@@ -105,9 +100,9 @@ impl Engine {
         Ok(Turn { engine: self, id: id.clone() })
     }
 
-    /// Remembers a message that was refused and may lie in `new/` all the same.
-    pub(crate) fn withhold(&self, id: &MessageId) {
-        log::error!("message {id} was refused and could not be removed; it may come back at the next start");
+    /// Remembers a message that lies in `new/`, or may do so, and must not be delivered by this process; `why` says so.
+    pub(crate) fn withhold(&self, id: &MessageId, why: &str) {
+        log::error!("message {id} {why}");
         lock(&self.ids).withheld.insert(id.clone());
     }
 
@@ -156,6 +151,20 @@ impl Engine {
         let unchanged = |changes: &mut u64| *changes == seen;
         let waited = self.changed.wait_timeout_while(lock(&self.changes), timeout, unchanged);
         *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Whether a message of so many octets leaves the reserve free.
+pub(crate) fn check_room(disk: &dyn Disk, options: &Options, size: u64) -> Result<(), StoreError> {
+    let free = disk.free_space().map_err(|error| StoreError::from_io("asking for free space", error))?;
+    if free.bytes < options.reserve_bytes.saturating_add(size) {
+        return Err(full(format!("its file system has only {} octets left", free.bytes)));
+    }
+    match free.files {
+        Some(files) if files < options.reserve_files => {
+            Err(full(format!("its file system can take only {files} more files")))
+        }
+        _ => Ok(()),
     }
 }
 

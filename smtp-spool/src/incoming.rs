@@ -78,16 +78,16 @@ impl SpoolIncoming {
     /// Writes the end of the file and gives it its name.
     fn publish(&mut self, id: &MessageId, envelope: &Envelope, due: Due) -> Result<Published, StoreError> {
         let closing = message_file::closing(self.hasher.clone(), self.content_octets, id, due, envelope)
-            .ok_or_else(|| unstorable(id))?;
+            .ok_or_else(|| message_file::unstorable(id))?;
         self.buffer.extend_from_slice(&closing);
         self.spill().map_err(|error| StoreError::from_io(format!("writing message {id}"), error))?;
         let (Some(file), Some(temporary)) = (self.file.take(), &self.temporary) else {
-            return Err(unstorable(id));
+            return Err(message_file::unstorable(id));
         };
         let last = Folder::New.entry(id.as_str());
         let published = durable::publish(&*self.engine.disk, file, temporary, &last).map_err(|error| {
             if !error.is_withdrawn {
-                self.engine.withhold(id);
+                self.engine.withhold(id, "was refused and could not be removed; it may come back at the next start");
             }
             StoreError::from_io(format!("{} of message {id}", error.doing), error.source)
         })?;
@@ -102,11 +102,6 @@ impl SpoolIncoming {
         let confirmed = MessageFile::open(&*self.engine.disk, id).and_then(|message| message.verify());
         confirmed.map_err(|error| StoreError::from_read(format!("committing message {id} for the second time"), error))
     }
-}
-
-fn unstorable(id: &MessageId) -> StoreError {
-    let source = io::Error::new(io::ErrorKind::InvalidInput, "the envelope cannot be written so that it can be read");
-    StoreError::from_io(format!("storing message {id}"), source)
 }
 
 impl Write for SpoolIncoming {

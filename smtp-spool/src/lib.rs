@@ -37,11 +37,14 @@
 //! | `tmp/NUMBER` | a message that is coming in and is longer than 64 KiB, or is being committed |
 //! | `new/ID` | a whole message: content and envelope |
 //! | `state/ID` | what became of the recipients of a message that is to be delivered; none before the first outcome |
+//! | `maildrop/ID` | a whole message of somebody who does not own the spool, for the owner to adopt |
+//! | `maildrop/.ID.NUMBER` | the same, not whole yet |
 //! | `corrupt/...` | what did not prove itself, under its old name (records with `.state` behind it), perhaps numbered |
 //!
 //! Directories have mode 0700 and files 0600 when we make them. An ID is 1 to 32 letters, digits and hyphens, no hyphen
-//! first ([`MessageId`]). There is one owner; readers ([`Reader`]) need no lock, and whoever wants to change something asks
-//! the owner, or becomes it.
+//! first ([`MessageId`]). There is one owner; readers ([`Reader`]) need no lock, and neither do submitters ([`Maildrop`]),
+//! who put messages into `maildrop/` and touch nothing else; whoever wants to change something asks the owner, or becomes
+//! it. As the directories are closed to others, readers and submitters are the user to whom the spool belongs.
 //!
 //! # A message file
 //!
@@ -70,13 +73,26 @@
 //! | 8 finished | - | whole, durable | no recipient open | `unlinkat` in `new/`, `fsync` of `new/` → 9 | the same two calls |
 //! | 9 removed | - | - | - or a rest | `unlinkat` in `state/` → nothing left | removes the record |
 //!
+//! A message that comes by the maildrop takes another way to state 6:
+//!
+//! | state | `maildrop/` | `new/` | the call that leads to the next state | what recovery does |
+//! | --- | --- | --- | --- | --- |
+//! | A being written | part, `.ID.NUMBER` | - | `write`s, `fsync` of the file → B | removes it, if no submitter is at work |
+//! | B written | whole, durable, `.ID.NUMBER` | - | `renameat2(RENAME_NOREPLACE)` to `ID` → C | the same |
+//! | C named | whole, `ID` | - | **`fsync` of `maildrop/` commits → D** | takes it as D |
+//! | D put | whole, durable, `ID` | - | the owner: checks everything, `linkat` to `new/`, `fsync` of `new/` → E | the same |
+//! | E in both | whole, durable, `ID` | whole, durable | `unlinkat` in `maildrop/`, `fsync` of `maildrop/` → 6 | queues it, then the same two calls |
+//!
+//! It cannot be claimed before state 6, so that a name which comes back after a power cut is never that of a message which
+//! was delivered. What does not prove itself in `maildrop/`, checksum included, goes to `corrupt/` when the owner comes to it.
+//!
 //! A refused message goes back from 2, 3 or 4 to nothing by `unlinkat`. From 4 that may fail on a failing disk: then the
 //! file stays, this process neither delivers it nor takes it for stored, and the next start finds state 4. In state 2 and
 //! 3 that makes no difference. Routing, targets of aliases, retry times, holds and reports are steps in the record like outcomes; an outcome
 //! that finishes the message is not recorded, since its removal says the same. Claims are in memory
 //! only: after a restart nobody holds one. Recovery moves to `corrupt/` what has the name of a message in `new/` and is
 //! not a plain file with a header, an end mark, lengths that add up and an envelope that can be read. Checksums are
-//! compared when a message is claimed, shown, exported or checked. Before anything is accepted all four folders are
+//! compared when a message is claimed, shown, exported or checked. Before anything is accepted all five folders are
 //! synced; what recovery cannot read or does not know stays where it is and is reported.
 //!
 //! # What is not promised
@@ -84,12 +100,15 @@
 //! * *That a message is delivered once.* A crash between the delivery and its record delivers again, and so does a record
 //!   that could not be written; a message that was refused because a sync failed may come back after a crash.
 //! * *That a listing shows accepted messages only.* In state 4 a message is seen by readers before it is acknowledged.
+//! * *That a message which could not be put into the maildrop is not delivered.* If the sync in state C fails, the owner may
+//!   have adopted it already.
 //! * *That the same id counts once for ever.* It does as long as the message is there.
 //!
 //! # What is assumed of the medium
 //!
 //! * After a successful `fsync` the octets or names are safe; the device does not lie about its cache.
 //! * A rename within one file system happens or does not. `tmp/` and `new/` may change independently of each other.
+//! * The file system has hard links. Without them nothing is lost, and what lies in `maildrop/` stays there.
 //! * After a failed `fsync` nothing is known, and a second one proves nothing. It is never tried on a message file; a
 //!   record that goes on after one costs a repeated delivery at worst.
 //! * Octets do not change by themselves; if they do, CRC-32 finds it, as it is no defence against malice.
@@ -107,6 +126,7 @@ pub mod store;
 
 mod incoming;
 mod message_file;
+pub mod maildrop;
 
 pub mod disk;
 mod durable;
@@ -117,6 +137,7 @@ mod engine;
 pub mod recovery;
 pub mod spool;
 
+mod adoption;
 mod delivery;
 mod queue;
 pub mod recipient_state;
@@ -126,11 +147,13 @@ mod upkeep;
 pub mod control;
 
 pub mod reader;
+pub mod listing;
 
 pub use claim::{Claim, Lane, Outcome, Owes, Settled, Settlement, WorkerId};
 pub use envelope::{Envelope, Recipient};
 pub use error::{OpenError, ReadError, StoreError};
 pub use id::{IdSource, MessageId};
+pub use maildrop::Maildrop;
 pub use memory_disk::{Fault, MemoryDisk};
 pub use message_file::Content;
 pub use os_disk::OsDisk;

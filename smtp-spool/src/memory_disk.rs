@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{Access, Disk, DiskFile, DiskFolder, Entry, Folder, FreeSpace, OwnerLock};
+use crate::disk::{Access, Disk, DiskFile, DiskFolder, Entry, Folder, FreeSpace, OwnerLock, Submission};
 use medium::{Effect, Medium};
 
 /// A disk in memory. Clones are the same disk.
@@ -123,6 +123,14 @@ impl Disk for MemoryDisk {
         Ok(Some(Box::new(owner)))
     }
 
+    fn begin_submission(&self) -> io::Result<Submission> {
+        Ok(Box::new(self.medium().submissions.clone()))
+    }
+
+    fn is_anybody_submitting(&self) -> io::Result<bool> {
+        Ok(Arc::strong_count(&self.medium().submissions) > 1)
+    }
+
     fn create(&self, entry: &Entry) -> io::Result<Box<dyn DiskFile>> {
         let mut medium = self.medium();
         let (effect, result) = medium.operation(format!("create {entry}"));
@@ -148,6 +156,15 @@ impl Disk for MemoryDisk {
         let (effect, result) = medium.operation(format!("rename {from} {to}"));
         if effect != Effect::None {
             medium.rename(from, to)?;
+        }
+        result
+    }
+
+    fn link(&self, from: &Entry, to: &Entry) -> io::Result<()> {
+        let mut medium = self.medium();
+        let (effect, result) = medium.operation(format!("link {from} {to}"));
+        if effect != Effect::None {
+            medium.link(from, to)?;
         }
         result
     }

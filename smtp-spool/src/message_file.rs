@@ -23,7 +23,7 @@ use crc32fast::Hasher;
 
 use crate::disk::{Access, Disk, DiskFile, Folder};
 use crate::envelope::Envelope;
-use crate::error::ReadError;
+use crate::error::{ReadError, StoreError};
 use crate::id::MessageId;
 use crate::store::Due;
 
@@ -59,6 +59,12 @@ pub(crate) fn closing(
     Some(text.into_bytes())
 }
 
+/// The envelope does not fit [`closing`].
+pub(crate) fn unstorable(id: &MessageId) -> StoreError {
+    let source = io::Error::new(io::ErrorKind::InvalidInput, "the envelope cannot be written so that it can be read");
+    StoreError::from_io(format!("storing message {id}"), source)
+}
+
 fn lengths(content_octets: u64, envelope_octets: usize) -> String {
     format!("LENGTHS {content_octets:016x} {envelope_octets:08x} CRC32 ")
 }
@@ -84,7 +90,12 @@ pub(crate) struct MessageFile {
 impl MessageFile {
     /// Opens the message with this id.
     pub(crate) fn open(disk: &dyn Disk, id: &MessageId) -> Result<Self, ReadError> {
-        MessageFile::of(disk.open(&Folder::New.entry(id.as_str()), Access::Read)?, id)
+        MessageFile::open_in(disk, Folder::New, id)
+    }
+
+    /// The same in another folder.
+    pub(crate) fn open_in(disk: &dyn Disk, folder: Folder, id: &MessageId) -> Result<Self, ReadError> {
+        MessageFile::of(disk.open(&folder.entry(id.as_str()), Access::Read)?, id)
     }
 
     /// Reads everything but the content, and checks that it fits together.

@@ -19,7 +19,7 @@ use nix::sys::stat::{self, Mode};
 use nix::sys::statvfs;
 use nix::unistd::{self, UnlinkatFlags};
 
-use crate::disk::{Access, Disk, DiskFile, DiskFolder, Entry, Folder, FreeSpace, OwnerLock};
+use crate::disk::{Access, Disk, DiskFile, DiskFolder, Entry, Folder, FreeSpace, OwnerLock, Submission};
 use crate::error::OpenError;
 
 /// A spool directory and its folders, held open.
@@ -89,8 +89,8 @@ impl OsDisk {
     }
 
     fn with_folders(root: File) -> io::Result<Self> {
-        let [temporary, new, state, corrupt] = Folder::ALL.map(|folder| open_directory(&root, folder.name()));
-        Ok(OsDisk { folders: [temporary?, new?, state?, corrupt?], root })
+        let [temporary, new, state, corrupt, maildrop] = Folder::ALL.map(|folder| open_directory(&root, folder.name()));
+        Ok(OsDisk { folders: [temporary?, new?, state?, corrupt?, maildrop?], root })
     }
 
     fn folder(&self, folder: Folder) -> &File {
@@ -180,6 +180,22 @@ impl Disk for OsDisk {
         }
     }
 
+    /// A shared lock on the folder itself: the kernel gives it back when the process ends, however it ends.
+    fn begin_submission(&self) -> io::Result<Submission> {
+        let folder = open_directory(self.folder(Folder::Maildrop), ".")?;
+        folder.lock_shared()?;
+        Ok(Box::new(folder))
+    }
+
+    fn is_anybody_submitting(&self) -> io::Result<bool> {
+        // Given back at once: a submitter waits for it for a moment at most.
+        match open_directory(self.folder(Folder::Maildrop), ".")?.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     fn create(&self, entry: &Entry) -> io::Result<Box<dyn DiskFile>> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
@@ -208,6 +224,12 @@ impl Disk for OsDisk {
             result => result,
         }?;
         Ok(())
+    }
+
+    fn link(&self, from: &Entry, to: &Entry) -> io::Result<()> {
+        let (old, new) = (self.folder(from.folder), self.folder(to.folder));
+        let (from, to) = (from.name.as_bytes(), to.name.as_bytes());
+        Ok(unistd::linkat(old, from, new, to, fcntl::AtFlags::empty())?)
     }
 
     fn remove(&self, entry: &Entry) -> io::Result<()> {

@@ -12,6 +12,7 @@ use crate::disk::{Access, Disk, Entry, Folder};
 use crate::envelope::Envelope;
 use crate::error::{OpenError, ReadError};
 use crate::id::MessageId;
+use crate::maildrop;
 use crate::message_file::{Content, MessageFile};
 use crate::os_disk::OsDisk;
 use crate::recipient_state::{RecipientState, Status};
@@ -64,12 +65,15 @@ impl Reader {
         Reader { disk }
     }
 
-    /// Every message, the oldest first (as ids of [`IdSource`](crate::IdSource) sort), each as it is when the iterator
+    /// Every message, those in the maildrop included, the oldest first (as ids of [`IdSource`](crate::IdSource) sort), each as it is when the iterator
     /// comes to it. One that has vanished meanwhile is [`ReadError::Missing`].
     pub fn list(&self) -> io::Result<impl Iterator<Item = (MessageId, Result<Summary, ReadError>)>> {
-        let names = self.disk.list(Folder::New)?;
+        // In this order: a message that is being adopted is seen in one of the two, or in both.
+        let mut names = self.disk.list(Folder::Maildrop)?;
+        names.extend(self.disk.list(Folder::New)?);
         let mut ids: Vec<_> = names.iter().filter_map(|name| recovery::id(name)).collect();
         ids.sort();
+        ids.dedup();
         let reader = self.clone();
         Ok(ids.into_iter().map(move |id| {
             let summary = reader.summary(&id);
@@ -77,18 +81,41 @@ impl Reader {
         }))
     }
 
-    /// Entries that are no messages: unknown names in `new/`, and what was moved to `corrupt/`.
+    /// Entries that are no messages: unknown names in `new/` and `maildrop/`, and what was moved to `corrupt/`.
     pub fn strangers(&self) -> io::Result<Vec<Entry>> {
-        let unknown = self.disk.list(Folder::New)?.into_iter().filter(|name| recovery::id(name).is_none());
-        let mut entries: Vec<_> = unknown.map(|name| Folder::New.entry(name)).collect();
+        let mut entries = Vec::new();
+        for folder in [Folder::New, Folder::Maildrop] {
+            let names = self.disk.list(folder)?.into_iter();
+            let unknown = names.filter(|name| recovery::id(name).is_none());
+            entries.extend(unknown.map(|name| folder.entry(name)).filter(|entry| !maildrop::is_on_its_way(entry)));
+        }
         entries.extend(self.disk.list(Folder::Corrupt)?.into_iter().map(|name| Folder::Corrupt.entry(name)));
         entries.sort();
         Ok(entries)
     }
 
+    /// Where the file of a message is at this moment, or would be.
+    pub fn entry(&self, id: &MessageId) -> Entry {
+        let is_in = |folder: Folder| self.disk.open(&folder.entry(id.as_str()), Access::Read).is_ok();
+        let folder = if !is_in(Folder::New) && is_in(Folder::Maildrop) { Folder::Maildrop } else { Folder::New };
+        folder.entry(id.as_str())
+    }
+
+    /// Opens a message where it is. Between two looks it may be adopted, out of the one folder and into the other.
+    fn find(&self, id: &MessageId) -> Result<MessageFile, ReadError> {
+        let mut found = Err(ReadError::Missing);
+        for folder in [Folder::New, Folder::Maildrop, Folder::New] {
+            found = MessageFile::open_in(&*self.disk, folder, id);
+            if !matches!(found, Err(ReadError::Missing)) {
+                break;
+            }
+        }
+        found
+    }
+
     /// One message without its content.
     pub fn summary(&self, id: &MessageId) -> Result<Summary, ReadError> {
-        let message = MessageFile::open(&*self.disk, id)?;
+        let message = self.find(id)?;
         let recipients = match message.due.at() {
             None => Vec::new(),
             Some(at) => self.recipients(id, vec![RecipientState::new(at); message.envelope.recipients.len()])?,
@@ -109,12 +136,12 @@ impl Reader {
 
     /// Reads a whole message and compares its checksum.
     pub fn verify(&self, id: &MessageId) -> Result<(), ReadError> {
-        MessageFile::open(&*self.disk, id)?.verify()
+        self.find(id)?.verify()
     }
 
     /// The content of a message, octet for octet, whose checksum has been compared before the first octet is given out.
     pub fn content(&self, id: &MessageId) -> Result<Content, ReadError> {
-        let message = MessageFile::open(&*self.disk, id)?;
+        let message = self.find(id)?;
         message.verify()?;
         Ok(message.into_content())
     }

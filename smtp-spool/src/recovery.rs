@@ -23,6 +23,8 @@ pub struct RecoveryReport {
     pub kept_messages: usize,
     /// Messages that somebody has still to deliver.
     pub queued_messages: usize,
+    /// Messages that others had left in the maildrop; adopted now.
+    pub adopted_messages: usize,
     /// Messages whose delivery was complete and whose removal was not; removed now.
     pub finished_messages: usize,
     /// Files that an earlier run had not finished or not cleared away; removed now.

@@ -68,8 +68,17 @@ impl Spool {
             Err(error) => return Err(failed("locking owner.lock".to_owned(), error)),
         };
         let recovered = recovery::recover(&*disk).map_err(|error| failed(error.doing, error.source))?;
-        let report = recovered.report.clone();
-        Ok((Spool { engine: Arc::new(Engine::new(disk, options, owner, recovered)) }, report))
+        let mut report = recovered.report.clone();
+        let spool = Spool { engine: Arc::new(Engine::new(disk, options, owner, recovered)) };
+        report.adopted_messages = spool.adopt();
+        Ok((spool, report))
+    }
+
+    /// Makes messages of this spool of those that others have left in its maildrop ([`Maildrop`](crate::Maildrop)), and
+    /// returns how many. Opening does so too; afterwards it is for the owner to look now and then. An empty maildrop costs
+    /// one listing.
+    pub fn adopt(&self) -> usize {
+        self.engine.adopt()
     }
 }
 
@@ -81,6 +90,10 @@ impl Store for Spool {
     fn begin(&self, size_hint: Option<u64>) -> Result<Box<dyn Incoming>, StoreError> {
         self.engine.has_room_for(size_hint)?;
         Ok(Box::new(SpoolIncoming::new(Arc::clone(&self.engine), size_hint)))
+    }
+
+    fn adopt(&self) -> usize {
+        self.engine.adopt()
     }
 
     fn claim(&self, worker: &WorkerId, lane: &Lane, max: usize, now: i64) -> Result<Vec<Claim>, StoreError> {

@@ -26,6 +26,12 @@ pub trait Store: Send + Sync {
     /// Begins a message. `size_hint` is what the client announced with SIZE.
     fn begin(&self, size_hint: Option<u64>) -> Result<Box<dyn Incoming>, StoreError>;
 
+    /// Takes in messages that came another way than by [`Store::begin`], where there is one, and returns how many. To be
+    /// called now and then; cheap when there are none.
+    fn adopt(&self) -> usize {
+        0
+    }
+
     /// Takes up to `max` claims on recipients that stand in `lane` and are due.
     fn claim(&self, worker: &WorkerId, lane: &Lane, max: usize, now: i64) -> Result<Vec<Claim>, StoreError>;
 

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use smtp_spool::disk::{Access, Disk, DiskFile, DiskFolder, Entry, Folder, FreeSpace, OwnerLock};
+use smtp_spool::disk::{Access, Disk, DiskFile, DiskFolder, Entry, Folder, FreeSpace, OwnerLock, Submission};
 use smtp_spool::{Due, MemoryDisk, Options, Reader, Spool, StoreError};
 use support::*;
 
@@ -50,6 +50,18 @@ impl Disk for Interrupted {
 
     fn lock(&self) -> io::Result<Option<OwnerLock>> {
         self.disk.lock()
+    }
+
+    fn begin_submission(&self) -> io::Result<Submission> {
+        self.disk.begin_submission()
+    }
+
+    fn is_anybody_submitting(&self) -> io::Result<bool> {
+        self.disk.is_anybody_submitting()
+    }
+
+    fn link(&self, from: &Entry, to: &Entry) -> io::Result<()> {
+        self.disk.link(from, to)
     }
 
     fn create(&self, entry: &Entry) -> io::Result<Box<dyn DiskFile>> {

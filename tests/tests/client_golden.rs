@@ -76,6 +76,11 @@ fn help() {
     for (name, command) in [
         ("help", &["--help"][..]),
         ("help-send", &["send", "--help"]),
+        ("help-queue", &["queue", "--help"]),
+        ("help-flush", &["flush", "--help"]),
+        ("help-list", &["list", "--help"]),
+        ("help-retry", &["retry", "--help"]),
+        ("help-remove", &["remove", "--help"]),
         ("help-probe", &["probe", "--help"]),
         ("help-mx", &["mx", "--help"]),
         ("help-replay", &["replay", "--help"]),

@@ -136,15 +136,15 @@ fn a_large_recording_takes_little_memory() {
     let lines = [&b"0123456789".repeat(7)[..], b"\n"].concat().repeat(250_000);
     fs::write(&letter, [b"From: a@x\nTo: bob@example.org\n\n", lines.as_slice()].concat()).unwrap();
     let (first, second) = (server(), server());
-    let within_12_megabytes = |words: &[&str]| {
+    let within_16_megabytes = |words: &[&str]| {
         let mut shell = Command::new("sh");
-        shell.args(["-c", "ulimit -v 12000 && exec \"$@\"", "sh"]).arg(program("smtp-client")).args(words);
+        shell.args(["-c", "ulimit -v 16000 && exec \"$@\"", "sh"]).arg(program("smtp-client")).args(words);
         let output = shell.env_remove("RUST_LOG").stdin(Stdio::null()).output().unwrap();
         assert_eq!(code(&output), 0, "{output:?}");
     };
     let name = first.address.to_string();
-    within_12_megabytes(&["send", "--server", &name, "--transcript-to", &recording, &letter]);
-    within_12_megabytes(&["replay", "--server", &second.address.to_string(), &recording]);
+    within_16_megabytes(&["send", "--server", &name, "--transcript-to", &recording, &letter]);
+    within_16_megabytes(&["replay", "--server", &second.address.to_string(), &recording]);
     assert!(first.only_stored().content == second.only_stored().content);
 }
 

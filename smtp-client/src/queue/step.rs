@@ -205,7 +205,11 @@ impl Queue {
 
     /// One line for one recipient's end of this try.
     fn log(&self, claim: &Claim, number: usize, verdict: &Verdict, began: Instant) {
-        let to = claim.recipient(number).map(|recipient| recipient.forward_path.to_string()).unwrap_or_default();
+        let recipient = claim.recipient(number);
+        if let (Some(observer), Some(recipient)) = (&self.observer, recipient) {
+            observer(claim.id(), &recipient.forward_path, verdict);
+        }
+        let to = recipient.map(|recipient| recipient.forward_path.to_string()).unwrap_or_default();
         let said = verdict.said();
         let relay = said.relay.as_deref().unwrap_or("local");
         let status = match verdict {

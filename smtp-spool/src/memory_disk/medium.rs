@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use super::Fault;
 use crate::disk::{Entry, Folder, FreeSpace};
@@ -21,6 +21,8 @@ pub(super) struct Medium {
     pub(super) free_space: FreeSpace,
     /// Alive as long as the owner's lock.
     pub(super) owner: Weak<()>,
+    /// Shared with everybody who is at work in the maildrop.
+    pub(super) submissions: Arc<()>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -71,6 +73,7 @@ impl Default for Medium {
             power_ends_at: None,
             free_space: FreeSpace { bytes: 1 << 40, files: Some(1 << 20) },
             owner: Weak::new(),
+            submissions: Arc::default(),
         }
     }
 }
@@ -119,6 +122,15 @@ impl Medium {
         // Two changes that survive or not independently of each other: worse than journals are, and all POSIX says.
         self.change(to, Some(number));
         self.change(from, None);
+        Ok(())
+    }
+
+    pub(super) fn link(&mut self, from: &Entry, to: &Entry) -> io::Result<()> {
+        let number = self.number(from).ok_or(io::ErrorKind::NotFound)?;
+        if self.number(to).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.change(to, Some(number));
         Ok(())
     }
 

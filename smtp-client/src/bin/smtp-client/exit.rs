@@ -7,7 +7,8 @@ use smtp_client::connection::{ConnectError, SendError};
 use smtp_client::content::ContentError;
 use smtp_client::journal::JournalError;
 use smtp_client::proto::client::{Cause, Ending, Failure, Stage};
-use smtp_client::proto::reply::Reply;
+use smtp_client::proto::reply::{EnhancedCode, Reply};
+use smtp_client::queue::Verdict;
 
 pub(crate) use smtp_client::command_line::USAGE;
 /// EX_DATAERR: a message cannot be sent as it is, or a file is no conversation.
@@ -85,10 +86,29 @@ pub(crate) fn of_failure(failure: &Failure) -> u8 {
 /// RFC 3463: X.1.1, X.1.2, X.1.3 and X.1.6 are about the recipient's address, X.7 is about what is allowed. Without an
 /// enhanced code nobody can tell: 550 is the reply to both.
 fn of_refusal(stage: Stage, reply: &Reply) -> u8 {
-    match reply.enhanced().map(|enhanced| (enhanced.subject, enhanced.detail)) {
-        Some((1, 1 | 2 | 3 | 6)) if stage == Stage::Rcpt => NO_USER,
+    match of_meaning(reply.enhanced()) {
+        NO_USER if stage != Stage::Rcpt => UNAVAILABLE,
+        code => code,
+    }
+}
+
+fn of_meaning(enhanced: Option<EnhancedCode>) -> u8 {
+    match enhanced.map(|enhanced| (enhanced.subject, enhanced.detail)) {
+        Some((1, 1 | 2 | 3 | 6)) => NO_USER,
         Some((7, _)) => NO_PERMISSION,
         _ => UNAVAILABLE,
+    }
+}
+
+/// The code for what became of a recipient in a queue, whose reply is text by now.
+pub(crate) fn of_verdict(verdict: &Verdict) -> Option<u8> {
+    match verdict {
+        Verdict::Delivered(_) | Verdict::PassedOn(_) => None,
+        Verdict::Deferred(_) => Some(TEMPORARY),
+        Verdict::Failed(said) => {
+            let enhanced = said.text.split(' ').nth(1).and_then(EnhancedCode::parse);
+            Some(of_meaning(enhanced))
+        }
     }
 }
 
@@ -144,7 +164,7 @@ mod tests {
     use smtp_client::peer::Peer;
     use smtp_client::proto::client::StartError;
     use smtp_client::proto::content::BareCarriageReturn;
-    use smtp_client::proto::reply::{Code, EnhancedCode};
+    use smtp_client::proto::reply::Code;
     use smtp_client::proto::reply_parser::ReplyError;
 
     use super::*;

@@ -4,11 +4,14 @@ mod arguments;
 mod exit;
 mod load;
 mod watch;
+mod messages;
 mod send;
 mod probe;
 mod mx;
 mod replay;
+mod outgoing;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use argh::{FromArgs, SubCommands};
@@ -18,7 +21,8 @@ use arguments::STANDARD_INPUT;
 
 const PROGRAM: &str = "smtp-client";
 
-/// Sends mail over SMTP, asks servers what they can do and DNS where mail goes, holds recorded conversations again.
+/// Sends mail over SMTP, now or out of a queue; asks servers what they can do and DNS where mail goes; holds recorded
+/// conversations again.
 #[derive(FromArgs)]
 #[argh(
     help_triggers("-h", "--help", "help"),
@@ -33,6 +37,11 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Send(send::Send),
+    Queue(outgoing::queue::Queue),
+    Flush(outgoing::flush::Flush),
+    List(outgoing::list::List),
+    Retry(outgoing::flush::Retry),
+    Remove(outgoing::remove::Remove),
     Probe(probe::Probe),
     Mx(mx::Mx),
     Replay(replay::Replay),
@@ -53,6 +62,11 @@ fn main() -> ExitCode {
     smtp_client::logging::start(log::LevelFilter::Warn);
     match arguments.command {
         Command::Send(send) => send::run(send),
+        Command::Queue(queue) => outgoing::queue::run(queue),
+        Command::Flush(flush) => outgoing::flush::run(flush),
+        Command::List(list) => outgoing::list::run(list),
+        Command::Retry(retry) => outgoing::flush::run_retry(retry),
+        Command::Remove(remove) => outgoing::remove::run(remove),
         Command::Probe(probe) => probe::run(probe),
         Command::Mx(mx) => mx::run(mx),
         Command::Replay(replay) => replay::run(replay),
@@ -65,8 +79,11 @@ fn is_command(word: &str) -> bool {
 }
 
 /// Options with values that are no files to be read. A lone hyphen behind them is a value like any other.
-const OPTIONS_WITH_VALUES: [&str; 17] = [
+const OPTIONS_WITH_VALUES: [&str; 20] = [
     "--server",
+    "--lmtp",
+    "--spool",
+    "--dns",
     "--from",
     "--to",
     "--hello",
@@ -89,6 +106,11 @@ const OPTIONS_WITH_VALUES: [&str; 17] = [
 fn named<'a>(previous: &str, word: &'a str) -> &'a str {
     let is_file = word == "-" && !OPTIONS_WITH_VALUES.contains(&previous);
     if is_file { STANDARD_INPUT } else { word }
+}
+
+/// A line on standard output. Whether anybody reads it changes nothing.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn complain(text: &str) {

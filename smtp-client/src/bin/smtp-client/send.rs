@@ -1,19 +1,19 @@
 //! `smtp-client send`: finds the messages, looks at every one, sends them, says what became of each.
 
-mod messages;
 mod progress;
 mod report;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
 use smtp_client::batch::{Batch, Plan, Retries};
 use smtp_client::connection::{ConnectError, Connection, Options};
-use smtp_client::journal::Journal;
+use smtp_client::journal::{self, Journal};
 use smtp_client::lmtp_server::LmtpServer;
 use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
 use smtp_client::proto::client::Until;
@@ -23,9 +23,9 @@ use smtp_client::proto::xtext::Xtext;
 use smtp_client::server_name::ServerName;
 
 use crate::arguments::{self, StopAfter};
+use crate::messages::{self, Prepared, Stopped, Wishes};
 use crate::watch::Watch;
 use crate::{complain, exit};
-use messages::Prepared;
 use report::Reporter;
 
 /// Sends messages: files, the messages of an mbox (a file that begins with "From ") or a Maildir, and what is below any
@@ -165,9 +165,6 @@ fn start(send: &Send) -> Result<ExitCode, Stopped> {
     Ok(ExitCode::from(exit::first([code].into_iter().filter(|code| *code != 0).chain(recording))))
 }
 
-/// What stops the command before anybody is called: the exit code, and why.
-type Stopped = (u8, String);
-
 /// A batch, and the names of its messages.
 struct Named {
     batch: Batch,
@@ -192,8 +189,8 @@ fn check_together(send: &Send) -> Result<(), Stopped> {
 
 fn prepare(send: &Send) -> Result<Named, Stopped> {
     let files = messages::files(&send.files, send.files0_from.as_deref())?;
-    let path = messages::journal_path(send, &files)?;
-    let Prepared { names, messages, keys } = messages::prepare(&files, send, path.as_deref())?;
+    let path = journal_path(send, &files)?;
+    let Prepared { names, messages, keys } = messages::prepare(&files, &wishes(send), path.as_deref())?;
     // Only now, so that a mistyped name leaves none behind.
     let batch = match path {
         Some(path) => {
@@ -204,6 +201,37 @@ fn prepare(send: &Send) -> Result<Named, Stopped> {
         None => Batch::new(messages),
     };
     Ok(Named { batch, names })
+}
+
+fn wishes(send: &Send) -> Wishes {
+    let Send { from, to, notify, ret, envid, .. } = send;
+    Wishes { from: from.clone(), to: to.clone(), notify: *notify, ret: *ret, envid: envid.clone() }
+}
+
+/// Where the journal lies: where the command line says, else beside the one file or directory that it names. Of several,
+/// the first may be another in the next run, which would find no journal there and send everything again.
+fn journal_path(send: &Send, files: &[PathBuf]) -> Result<Option<PathBuf>, Stopped> {
+    match (&send.journal, files) {
+        (Some(path), _) => Ok(Some(path.clone())),
+        (None, _) if !send.resume => Ok(None),
+        (None, [only])
+            if send.files0_from.is_none() && !arguments::is_standard_input(only) && only.file_name().is_some() =>
+        {
+            Ok(Some(beside(only)))
+        }
+        (None, _) => {
+            let text = "--resume keeps its journal beside the one file or directory that is named; \
+                        here, say where it is to lie with --journal";
+            Err((exit::USAGE, text.to_owned()))
+        }
+    }
+}
+
+fn beside(only: &Path) -> PathBuf {
+    // Without the slash that may stand behind a directory.
+    let mut path: OsString = only.components().collect::<PathBuf>().into();
+    path.push(journal::SUFFIX);
+    path.into()
 }
 
 /// Without a message: is somebody there?

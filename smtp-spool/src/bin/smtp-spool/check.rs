@@ -33,10 +33,10 @@ impl Check {
                 ReadError::Failed(_) => failed += 1,
                 _ => corrupt += 1,
             }
-            writeln!(output, "new/{id}: {error}; {}", fate(&reader, &id)).map_err(Failure::output)?;
+            writeln!(output, "{}: {error}; {}", reader.entry(&id), fate(&reader, &id)).map_err(Failure::output)?;
         }
         let strangers = reader.strangers().map_err(unreadable)?;
-        for entry in strangers.iter().filter(|entry| entry.folder == Folder::New) {
+        for entry in strangers.iter().filter(|entry| entry.folder != Folder::Corrupt) {
             corrupt += 1;
             writeln!(output, "{entry}: the name is not a message id; left alone").map_err(Failure::output)?;
         }

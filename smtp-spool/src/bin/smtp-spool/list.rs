@@ -4,16 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use argh::FromArgs;
-use smtp_proto::address::ForwardPath;
-use smtp_proto::date::Timestamp;
-use smtp_proto::parameter::MailParameters;
-use smtp_proto::printable::Printable;
-use smtp_spool::{
-    LIFETIME_SECONDS, MessageId, MessageState, ReadError, Reader, RecipientState, Report, Status, Summary,
-};
+use smtp_spool::{Reader, listing};
 
 use crate::failure::Failure;
-use crate::list_json::write_json;
 
 /// List the messages, the oldest first.
 #[derive(FromArgs)]
@@ -28,118 +21,6 @@ impl List {
     pub(crate) fn run(&self, spool: &Path, output: &mut dyn Write) -> Result<(), Failure> {
         let reader = Reader::open(spool)?;
         let messages = reader.list().map_err(|error| Failure::input_output(format!("listing the spool: {error}")))?;
-        // A message that has vanished since the folder was read is no part of the list.
-        let messages = messages.filter(|(_, summary)| !matches!(summary, Err(ReadError::Missing)));
-        if self.json { write_json(messages, output) } else { write_lines(messages, output) }.map_err(Failure::output)
+        listing::write(messages, self.json, output).map_err(Failure::output)
     }
-}
-
-pub(crate) type Message = (MessageId, Result<Summary, ReadError>);
-
-fn write_lines(messages: impl Iterator<Item = Message>, output: &mut dyn Write) -> std::io::Result<()> {
-    for (id, summary) in messages {
-        match summary {
-            Ok(summary) => write_line(&summary, output)?,
-            Err(error) => writeln!(output, "{id}  {error}")?,
-        }
-    }
-    Ok(())
-}
-
-fn write_line(summary: &Summary, output: &mut dyn Write) -> std::io::Result<()> {
-    let Summary { id, size, envelope, .. } = summary;
-    let (state, date) = (name(summary.state()), date(envelope.received_at_unix_seconds));
-    let from = format!("{}{}", envelope.reverse_path, wishes(&envelope.mail));
-    write!(output, "{id}  {state:8}  {size:>9}  {date}  {} ->", Printable(&from))?;
-    for recipient in &envelope.recipients {
-        let to = format!("{}{}", recipient.forward_path, recipient.parameters);
-        write!(output, " {}", Printable(&to))?;
-    }
-    writeln!(output)?;
-    for (number, state) in summary.recipients.iter().enumerate() {
-        let Some(forward_path) = forward_path(summary, number) else { continue };
-        let to = forward_path.to_string();
-        write!(output, "    {}", Printable(&to))?;
-        if let Some(alias) = alias(summary, state) {
-            write!(output, " for {}", Printable(&alias.to_string()))?;
-        }
-        write!(output, "  {}", status(state.status))?;
-        if let Some(at) = due(state.status) {
-            write!(output, " {} (until {})", self::date(at), self::date(give_up_at(summary)))?;
-        }
-        write!(output, "  {}", Printable(state.lane.as_str()))?;
-        if state.attempts > 0 {
-            write!(output, "  {} tried", state.attempts)?;
-        }
-        if let Some(report) = report(&state.report) {
-            write!(output, "  report {report}")?;
-        }
-        if let Some(warning) = report(&state.warning) {
-            write!(output, "  warning {warning}")?;
-        }
-        writeln!(output, "  {}", Printable(&state.remark))?;
-    }
-    Ok(())
-}
-
-/// Who a recipient is: one of the envelope, or behind those one who stands for an alias.
-pub(crate) fn forward_path(summary: &Summary, number: usize) -> Option<&ForwardPath> {
-    let target = summary.recipients.get(number).and_then(|state| state.target_of.as_ref());
-    let recipient = target.map(|(target, _)| target).or_else(|| summary.envelope.recipients.get(number))?;
-    Some(&recipient.forward_path)
-}
-
-/// The alias for which a recipient stands.
-pub(crate) fn alias<'a>(summary: &'a Summary, state: &RecipientState) -> Option<&'a ForwardPath> {
-    state.target_of.as_ref().and_then(|(_, alias)| forward_path(summary, *alias))
-}
-
-/// When it is given up, if whoever runs the queue has not chosen another lifetime: with the first try behind this time.
-pub(crate) fn give_up_at(summary: &Summary) -> i64 {
-    summary.envelope.received_at_unix_seconds.saturating_add(LIFETIME_SECONDS)
-}
-
-/// What the sender said about reports, as MAIL says it (RFC 3461, 4); not what only helped the message to come in.
-fn wishes(mail: &MailParameters) -> MailParameters {
-    MailParameters { ret: mail.ret, envid: mail.envid.clone(), ..MailParameters::default() }
-}
-
-pub(crate) fn name(state: MessageState) -> &'static str {
-    match state {
-        MessageState::Kept => "kept",
-        MessageState::Queued => "queued",
-        MessageState::Held => "held",
-        MessageState::Finished => "finished",
-    }
-}
-
-pub(crate) fn status(status: Status) -> &'static str {
-    match status {
-        Status::Due(_) => "due",
-        Status::Held => "held",
-        Status::Expanded => "expanded",
-        Status::Delivered => "delivered",
-        Status::Failed => "failed",
-    }
-}
-
-pub(crate) fn due(status: Status) -> Option<i64> {
-    match status {
-        Status::Due(at) => Some(at),
-        _ => None,
-    }
-}
-
-/// How far a report to the sender is. A word only if there is, or was, one to be made.
-pub(crate) fn report(report: &Report) -> Option<&'static str> {
-    match report {
-        Report::None => None,
-        Report::Owed => Some("owed"),
-        Report::Begun(_) => Some("begun"),
-        Report::Made => Some("made"),
-    }
-}
-
-pub(crate) fn date(unix_seconds: i64) -> Timestamp {
-    Timestamp { unix_seconds, offset_minutes: 0 }
 }

@@ -4,7 +4,6 @@
 //! something asks the server to do it ([`smtp_spool::control`]).
 
 mod list;
-mod list_json;
 mod stats;
 mod show;
 mod export;

@@ -8,11 +8,11 @@ use argh::FromArgs;
 use smtp_proto::json::{Array, Text};
 use smtp_proto::printable::Printable;
 use smtp_spool::control::{Answer, AskError, Request, ask};
+use smtp_spool::listing::{date, name};
 use smtp_spool::{MessageId, MessageState, ReadError, Reader, Status, Summary};
 
 use crate::change::{self, count};
 use crate::failure::Failure;
-use crate::list::{date, name};
 
 /// Lanes that are shown, those with most recipients first.
 const LANES: usize = 20;

@@ -10,12 +10,12 @@ use smtp_client::batch::Message;
 use smtp_client::content::Content;
 use smtp_client::header::{self, HeaderError};
 use smtp_client::journal::{self, Key, Keys};
-use smtp_client::proto::address::ForwardPath;
-use smtp_client::proto::parameter::{Notify, OriginalRecipient, RcptParameters};
+use smtp_client::proto::address::{ForwardPath, ReversePath};
+use smtp_client::proto::parameter::{Notify, OriginalRecipient, RcptParameters, Ret};
 use smtp_client::proto::transaction::{Recipient, Transaction};
+use smtp_client::proto::xtext::Xtext;
 use smtp_client::source::{self, FindError, Found, Source};
 
-use super::{Send, Stopped};
 use crate::arguments::{STANDARD_INPUT, is_standard_input, shown};
 use crate::exit;
 
@@ -25,16 +25,29 @@ const LIST_NAMES: usize = 10_000_000;
 /// Octets of a name in a list, with its NUL: PATH_MAX of Linux. No file has a longer one.
 const NAME_OCTETS: usize = 4_096;
 
+/// What stops a command before anybody is called: the exit code, and why.
+pub(crate) type Stopped = (u8, String);
+
+/// What the command line says of the envelopes. What it does not say, each message says for itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) from: Option<ReversePath>,
+    pub(crate) to: Vec<ForwardPath>,
+    pub(crate) notify: Option<Notify>,
+    pub(crate) ret: Option<Ret>,
+    pub(crate) envid: Option<Xtext>,
+}
+
 /// Messages that are ready to be sent, in three lists of the same length; no keys where there is no journal.
-pub(super) struct Prepared {
-    pub(super) names: Vec<String>,
-    pub(super) messages: Vec<Message>,
-    pub(super) keys: Vec<Key>,
+pub(crate) struct Prepared {
+    pub(crate) names: Vec<String>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) keys: Vec<Key>,
 }
 
 /// The files that are named on the command line and in the list. Without any, standard input. Journals are left out: a
 /// pattern such as `mail/*` finds those, too, that earlier runs have left there.
-pub(super) fn files(named: &[PathBuf], list: Option<&Path>) -> Result<Vec<PathBuf>, Stopped> {
+pub(crate) fn files(named: &[PathBuf], list: Option<&Path>) -> Result<Vec<PathBuf>, Stopped> {
     let mut files = named.to_vec();
     if let Some(list) = list {
         files.extend(read_list(list)?);
@@ -85,33 +98,9 @@ fn read_names(mut input: impl BufRead) -> io::Result<Result<Vec<PathBuf>, &'stat
     }
 }
 
-/// Where the journal lies: where the command line says, else beside the one file or directory that it names. Of several,
-/// the first may be another in the next run, which would find no journal there and send everything again.
-pub(super) fn journal_path(send: &Send, files: &[PathBuf]) -> Result<Option<PathBuf>, Stopped> {
-    match (&send.journal, files) {
-        (Some(path), _) => Ok(Some(path.clone())),
-        (None, _) if !send.resume => Ok(None),
-        (None, [only]) if send.files0_from.is_none() && !is_standard_input(only) && only.file_name().is_some() => {
-            Ok(Some(beside(only)))
-        }
-        (None, _) => {
-            let text = "--resume keeps its journal beside the one file or directory that is named; \
-                        here, say where it is to lie with --journal";
-            Err((exit::USAGE, text.to_owned()))
-        }
-    }
-}
-
-fn beside(only: &Path) -> PathBuf {
-    // Without the slash that may stand behind a directory.
-    let mut path: OsString = only.components().collect::<PathBuf>().into();
-    path.push(journal::SUFFIX);
-    path.into()
-}
-
 /// Reads every message once. The first that cannot be sent ends it. The journal, if there is one already, is none of them,
 /// wherever it lies and whatever it is called.
-pub(super) fn prepare(files: &[PathBuf], send: &Send, journal: Option<&Path>) -> Result<Prepared, Stopped> {
+pub(crate) fn prepare(files: &[PathBuf], wishes: &Wishes, journal: Option<&Path>) -> Result<Prepared, Stopped> {
     let journal_file = journal.and_then(|path| fs::metadata(path).ok());
     let is_in_use =
         |source: &Source| journal_file.as_ref().zip(source.file()).is_some_and(|(file, seen)| seen.is(file));
@@ -124,7 +113,7 @@ pub(super) fn prepare(files: &[PathBuf], send: &Send, journal: Option<&Path>) ->
             if journal::is_journal(&content).map_err(|error| failed(exit::IO, &error))? {
                 return Err(failed(exit::DATA, &"this is a journal of smtp-client, and no message"));
             }
-            let transaction = transaction(&content, send).map_err(|error| failed(exit::DATA, &error))?;
+            let transaction = transaction(&content, wishes).map_err(|error| failed(exit::DATA, &error))?;
             if journal.is_some() {
                 let key = keys.next(&transaction.reverse_path, &content);
                 prepared.keys.push(key.map_err(|error| failed(exit::IO, &error))?);
@@ -144,20 +133,20 @@ fn find(file: &Path) -> Result<Vec<Found>, Stopped> {
     found.map_err(|FindError { name, error }| (exit::of_content_error(&error), format!("{name}: {error}")))
 }
 
-fn transaction(content: &Content, send: &Send) -> Result<Transaction, HeaderError> {
+fn transaction(content: &Content, wishes: &Wishes) -> Result<Transaction, HeaderError> {
     let header = content.header();
-    let reverse_path = match &send.from {
+    let reverse_path = match &wishes.from {
         Some(path) => path.clone(),
         None => header.reverse_path()?,
     };
-    let recipients = match send.to.as_slice() {
+    let recipients = match wishes.to.as_slice() {
         [] => header.forward_paths()?,
         given => header::each_once(given.iter().cloned()),
     };
     let mut transaction = Transaction::new(reverse_path);
-    transaction.parameters.ret = send.ret;
-    transaction.parameters.envid = send.envid.clone();
-    transaction.recipients = recipients.into_iter().map(|path| recipient(path, send.notify)).collect();
+    transaction.parameters.ret = wishes.ret;
+    transaction.parameters.envid = wishes.envid.clone();
+    transaction.recipients = recipients.into_iter().map(|path| recipient(path, wishes.notify)).collect();
     Ok(transaction)
 }
 

@@ -1,15 +1,15 @@
-//! `list --json`: the same as `list` shows, for programs.
+//! A listing as JSON: the same as the lines show, for programs.
 
 use std::io::Write;
 
+use super::{Listed, alias, due, forward_path, give_up_at, name, report, status};
+use crate::reader::Summary;
+use crate::recipient_state::RecipientState;
 use smtp_proto::json::{Array, Text};
 use smtp_proto::parameter::{MailParameters, RcptParameters};
-use smtp_spool::{RecipientState, Summary};
-
-use crate::list::{Message, alias, due, forward_path, give_up_at, name, report, status};
 
 /// An array, one object a line.
-pub(crate) fn write_json(messages: impl Iterator<Item = Message>, output: &mut dyn Write) -> std::io::Result<()> {
+pub(super) fn write_json(messages: impl Iterator<Item = Listed>, output: &mut dyn Write) -> std::io::Result<()> {
     write!(output, "[")?;
     for (place, (id, summary)) in messages.enumerate() {
         let comma = if place == 0 { "" } else { "," };

@@ -1,0 +1,203 @@
+//! `smtp-client flush` and `retry`: owns a spool for a while, and sends what is due in it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use argh::FromArgs;
+use smtp_client::connection;
+use smtp_client::dns::{self, SystemResolver};
+use smtp_client::mx::Own;
+use smtp_client::proto::address::Domain;
+use smtp_client::proto::printable::Printable;
+use smtp_client::queue::outside::Outside;
+use smtp_client::queue::{Queue, Settings, Verdict};
+use smtp_client::relay_route::RelayRoute;
+use smtp_client::server_name::ServerName;
+use smtp_client::spool::{MessageId, Spool, Store};
+
+use super::{default_spool, failed, id, not_stored, own};
+use crate::messages::Stopped;
+use crate::{arguments, complain, exit, say};
+
+/// Sends what is due in the queue of a spool, until nothing is, and says what became of each recipient. What was put off stays
+/// and is due again after 1, 5, 15, 30 minutes and then every hour, for five days; what cannot be delivered makes a report to
+/// the sender, which goes out by the same server. Meant to be run now and then, such as every minute.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "flush",
+    help_triggers("-h", "--help", "help"),
+    example = "smtp-client flush --spool /var/spool/outgoing --server mx.example.org:25",
+    note = "A message may arrive twice if this is interrupted; none is lost.",
+    note = "When several things went wrong, the exit code is the first of 75 74 69 77 67 that happened.",
+    error_code(0, "all is delivered"),
+    error_code(64, "the command line is wrong"),
+    error_code(66, "there is no such spool"),
+    error_code(67, "a server does not know the recipient"),
+    error_code(69, "a server refused for good, or a message was given up"),
+    error_code(74, "a file cannot be read or written"),
+    error_code(75, "something waits for its next try, or somebody else owns the spool"),
+    error_code(77, "a server does not allow it, or the spool belongs to another user")
+)]
+pub(crate) struct Flush {
+    /// the spool directory (default ./outgoing)
+    #[argh(option, arg_name = "dir", default = "default_spool()")]
+    spool: PathBuf,
+    /// the server that takes all mail, HOST:PORT (default 127.0.0.1:2525; without a port, 25)
+    #[argh(option, arg_name = "host:port", from_str_fn(arguments::server))]
+    server: Option<ServerName>,
+    /// send to the mail exchangers of each recipient's domain instead
+    #[argh(switch)]
+    mx: bool,
+    /// a name server to ask for --mx, ADDRESS or ADDRESS:PORT (default: those of /etc/resolv.conf); may be given several times
+    #[argh(option, arg_name = "server", from_str_fn(arguments::dns_server))]
+    dns: Vec<SocketAddr>,
+    /// how this host names itself, in reports too (default: its full name, else its address in brackets)
+    #[argh(option, arg_name = "name", from_str_fn(arguments::hello_name))]
+    hello: Option<Domain>,
+}
+
+/// Makes messages due that wait for their next try, or are held, and flushes the queue. Its exit codes are those of flush.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "retry",
+    help_triggers("-h", "--help", "help"),
+    example = "smtp-client retry --all --server mx.example.org:25"
+)]
+pub(crate) struct Retry {
+    /// all that wait; what is held stays held
+    #[argh(switch)]
+    all: bool,
+    /// the spool directory (default ./outgoing)
+    #[argh(option, arg_name = "dir", default = "default_spool()")]
+    spool: PathBuf,
+    /// the server that takes all mail, HOST:PORT (default 127.0.0.1:2525; without a port, 25)
+    #[argh(option, arg_name = "host:port", from_str_fn(arguments::server))]
+    server: Option<ServerName>,
+    /// send to the mail exchangers of each recipient's domain instead
+    #[argh(switch)]
+    mx: bool,
+    /// a name server to ask for --mx, ADDRESS or ADDRESS:PORT (default: those of /etc/resolv.conf); may be given several times
+    #[argh(option, arg_name = "server", from_str_fn(arguments::dns_server))]
+    dns: Vec<SocketAddr>,
+    /// how this host names itself, in reports too (default: its full name, else its address in brackets)
+    #[argh(option, arg_name = "name", from_str_fn(arguments::hello_name))]
+    hello: Option<Domain>,
+    /// the messages
+    #[argh(positional, arg_name = "id", from_str_fn(id))]
+    ids: Vec<MessageId>,
+}
+
+/// Runs `flush`.
+pub(crate) fn run(flush: Flush) -> ExitCode {
+    ended(flush.run(|_| Ok(())))
+}
+
+/// Runs `retry`.
+pub(crate) fn run_retry(retry: Retry) -> ExitCode {
+    let Retry { all, spool, server, mx, dns, hello, ids } = retry;
+    if all == ids.is_empty() {
+        let flush = Flush { spool, server, mx, dns, hello };
+        return ended(
+            flush.run(|spool| if all { retry_all(spool) } else { ids.iter().try_for_each(|id| retry_one(spool, id)) }),
+        );
+    }
+    ended(Err((exit::USAGE, "needs the ids of messages, or --all for all of them".to_owned())))
+}
+
+fn ended(result: Result<u8, Stopped>) -> ExitCode {
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err((code, text)) => {
+            complain(&text);
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn retry_all(spool: &Spool) -> Result<(), Stopped> {
+    let now = now();
+    let mut messages = spool.queued().into_iter();
+    messages.try_for_each(|id| spool.retry_now(&id, now).map(drop).map_err(|error| not_stored(&error)))
+}
+
+fn retry_one(spool: &Spool, id: &MessageId) -> Result<(), Stopped> {
+    if !spool.queued().contains(id) {
+        return Err((exit::NO_INPUT, format!("{id}: there is no such message in the queue")));
+    }
+    let changed = spool.retry_now(id, now()).and_then(|_| spool.release_held(id, now()));
+    changed.map(drop).map_err(|error| not_stored(&error))
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl Flush {
+    /// Owns the spool, does something with it first, and sends.
+    fn run(self, before: impl FnOnce(&Spool) -> Result<(), Stopped>) -> Result<u8, Stopped> {
+        let outside = Arc::new(self.outside()?);
+        let spool = own(&self.spool)?;
+        before(&spool)?;
+        let codes = Arc::new(Mutex::new(BTreeSet::new()));
+        let hostname = self.hello.clone().unwrap_or_else(|| connection::host_name(None));
+        let queue = Queue::new(Arc::new(spool.clone()), outside.clone(), outside, Settings::new(hostname));
+        let queue = queue.map_err(|error| failed(&error))?.with_observer(Box::new({
+            let codes = codes.clone();
+            move |id, forward_path, verdict| {
+                let line = format!("{id}: {forward_path}: {}", verdict.said());
+                if matches!(verdict, Verdict::Delivered(_) | Verdict::PassedOn(_)) {
+                    say(&Printable(&line).to_string());
+                } else {
+                    complain(&line);
+                }
+                codes.lock().unwrap_or_else(PoisonError::into_inner).extend(exit::of_verdict(verdict));
+            }
+        }));
+        let stopped = queue.run_until_idle();
+        let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Err(error) = stopped {
+            complain(&error.to_string());
+            codes.insert(exit::IO);
+        }
+        let health = spool.health().map_err(|error| not_stored(&error))?;
+        // A try that was put off is not the end: what counts is whether anything waits now.
+        codes.remove(&exit::TEMPORARY);
+        codes.extend(health.next_due.map(|_| exit::TEMPORARY));
+        if health.queued_messages > 0 {
+            let (count, spool) = (health.queued_messages, self.spool.display());
+            complain(&format!("messages that are still in the queue: {count}; see smtp-client list --spool {spool}"));
+        }
+        Ok(exit::first(codes))
+    }
+
+    fn outside(&self) -> Result<Outside, Stopped> {
+        let usage = |text: &str| Err((exit::USAGE, text.to_owned()));
+        let route = match (self.mx, &self.server) {
+            (true, Some(_)) => return usage("--server and --mx say two different things; leave out one of them"),
+            (false, _) if !self.dns.is_empty() => return usage("--dns is of no use without --mx"),
+            (true, None) => RelayRoute::Mx,
+            (false, server) => RelayRoute::Smart(server.clone().unwrap_or_default()),
+        };
+        let resolver = Box::new(SystemResolver::new(self.dns_settings()?));
+        Ok(Outside::new(route, self.hello.clone(), Own::default(), resolver))
+    }
+
+    fn dns_settings(&self) -> Result<dns::Settings, Stopped> {
+        let mut settings = dns::Settings::default();
+        if !self.dns.is_empty() {
+            settings.servers.clone_from(&self.dns);
+        } else if self.mx {
+            let read = dns::Settings::read(Path::new(dns::Settings::FILE));
+            settings =
+                read.map_err(|error| (exit::of_io_error(&error), format!("{}: {error}", dns::Settings::FILE)))?;
+        }
+        Ok(settings)
+    }
+}

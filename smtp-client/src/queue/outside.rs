@@ -1,0 +1,171 @@
+//! The way out: to one server that knows the rest, or to the mail exchangers of each domain.
+//!
+//! | lane | leads to |
+//! | --- | --- |
+//! | `smart` | the one server that takes all mail for other domains |
+//! | `mx:example.net` | the mail exchangers of a domain; that server, if one was named since |
+//!
+//! A host that has mailboxes asks it for the rest (`smtp-server`); a host that has none has nothing but this way, so it is
+//! a [`Router`] and a [`Transport`] of its own (`smtp-client flush`).
+
+use std::time::{Duration, Instant};
+
+use smtp_proto::address::{Domain, ForwardPath};
+use smtp_spool::{Lane, Recipient};
+
+use super::relay::SmtpCarrier;
+use super::{Carrier, Route, Router, Said, Transport, Verdict};
+use crate::connection::{Connection, Options};
+use crate::dns::Resolver;
+use crate::mx::{Own, Targets};
+use crate::relay_route::RelayRoute;
+
+const SMART: &str = "smart";
+const MX: &str = "mx:";
+
+/// The port of SMTP between hosts.
+const SMTP_PORT: u16 = 25;
+
+/// How long DNS may take for one domain.
+const DNS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How mail leaves this host.
+pub struct Outside {
+    route: RelayRoute,
+    /// How we name ourselves, if not as [`Options::hello_name`] says.
+    hello_name: Option<Domain>,
+    own: Own,
+    resolver: Box<dyn Resolver>,
+    port: u16,
+}
+
+impl Outside {
+    /// Mail leaves on this route. `own` are the names under which others find this host: what they send here must not go
+    /// out to us again.
+    pub fn new(
+        route: RelayRoute,
+        hello_name: impl Into<Option<Domain>>,
+        own: Own,
+        resolver: Box<dyn Resolver>,
+    ) -> Self {
+        Outside { route, hello_name: hello_name.into(), own, resolver, port: SMTP_PORT }
+    }
+
+    /// Mail exchangers are called at another port: for trials and tests.
+    pub fn at_port(self, port: u16) -> Self {
+        Outside { port, ..self }
+    }
+
+    /// The way to a domain that is not ours. `None`: mail does not leave this host.
+    pub fn route_to(&self, domain: &Domain) -> Option<Route> {
+        match self.route {
+            RelayRoute::None => None,
+            RelayRoute::Smart(_) => Some(lane(SMART)),
+            RelayRoute::Mx => Some(lane(&format!("{MX}{}", domain.to_string().to_ascii_lowercase()))),
+        }
+    }
+
+    fn open_smart(&self) -> Result<Box<dyn Carrier + '_>, Verdict> {
+        let RelayRoute::Smart(server) = &self.route else {
+            return Err(Verdict::Deferred(Said::here("451 4.3.5 there is no server to send it to any more")));
+        };
+        let call = move || Connection::open_to(server, self.options());
+        Ok(Box::new(SmtpCarrier::open(server.to_string(), Box::new(call))?))
+    }
+
+    fn open_mx(&self, domain: &Domain) -> Result<Box<dyn Carrier + '_>, Verdict> {
+        let deadline = Instant::now() + DNS_TIMEOUT;
+        let targets = Targets::find(domain, &*self.resolver, &self.own, random, deadline).map_err(|nowhere| {
+            let said = Said::here(format!("{} {} {nowhere}", nowhere.code(), nowhere.enhanced()));
+            if nowhere.is_transient() { Verdict::Deferred(said) } else { Verdict::Failed(said) }
+        })?;
+        let name = targets.hosts.first().map(|host| host.name.clone()).unwrap_or_else(|| domain.to_string());
+        let call = move || Connection::open_any(&targets.addresses(self.port), self.options());
+        Ok(Box::new(SmtpCarrier::open(name, Box::new(call))?))
+    }
+
+    fn options(&self) -> Options {
+        Options { hello_name: self.hello_name.clone(), ..Options::default() }
+    }
+}
+
+impl Router for Outside {
+    fn route(&self, recipient: &Recipient, _is_target: bool) -> Route {
+        let route = match (&recipient.forward_path, &self.route) {
+            (ForwardPath::Mailbox(mailbox), _) => self.route_to(mailbox.domain()),
+            // It is for the server to say whose postmaster that is.
+            (ForwardPath::Postmaster, RelayRoute::Smart(_)) => Some(lane(SMART)),
+            (ForwardPath::Postmaster, _) => None,
+        };
+        route.unwrap_or_else(|| {
+            Route::Nowhere(Verdict::Failed(Said::here("550 5.1.2 there is no way out of this host for it")))
+        })
+    }
+}
+
+impl Transport for Outside {
+    fn open(&self, lane: &Lane) -> Result<Box<dyn Carrier + '_>, Verdict> {
+        // A way that was written down under another setting: a server that is named now takes what was to go elsewhere.
+        let domain = lane.as_str().strip_prefix(MX).map(str::parse::<Domain>);
+        match (domain, &self.route) {
+            (Some(Ok(_)), RelayRoute::Smart(_)) => self.open_smart(),
+            (Some(Ok(domain)), _) => self.open_mx(&domain),
+            (None, _) if lane.as_str() == SMART => self.open_smart(),
+            _ => Err(Verdict::Deferred(Said::here(format!("451 4.3.5 nobody knows the way to {lane} any more")))),
+        }
+    }
+
+    fn is_local(&self, _lane: &Lane) -> bool {
+        false
+    }
+}
+
+fn lane(name: &str) -> Route {
+    match Lane::new(name) {
+        Some(lane) => Route::To(lane),
+        None => Route::Nowhere(Verdict::Failed(Said::here("553 5.1.2 the domain is no name"))),
+    }
+}
+
+/// Any number will do; without chance the order stays as DNS gave it.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{Settings, SystemResolver};
+
+    fn outside(route: &str) -> Outside {
+        let resolver = Box::new(SystemResolver::new(Settings::default()));
+        Outside::new(route.parse().unwrap(), None, Own::default(), resolver)
+    }
+
+    #[test]
+    fn everything_leaves() {
+        for (route, recipient, expected) in [
+            ("smart:mx.example.org", "<a@Example.NET>", Some("smart")),
+            ("smart:mx.example.org", "<postmaster>", Some("smart")),
+            ("mx", "<a@Example.NET>", Some("mx:example.net")),
+            ("mx", "<a@[192.0.2.1]>", Some("mx:[192.0.2.1]")),
+            ("mx", "<postmaster>", None),
+            ("none", "<a@example.net>", None),
+        ] {
+            let recipient: ForwardPath = recipient.parse().unwrap();
+            let route = match outside(route).route(&recipient.into(), false) {
+                Route::To(lane) => Some(lane.to_string()),
+                _ => None,
+            };
+            assert_eq!(route.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_lane_whose_way_is_gone_waits() {
+        for lane in ["smart", "local", "mx:a b"].into_iter().filter_map(Lane::new) {
+            let verdict = outside("mx").open(&lane).map(|_| ()).unwrap_err();
+            assert!(matches!(&verdict, Verdict::Deferred(said) if said.text.starts_with("451 4.3.5 ")), "{verdict:?}");
+        }
+    }
+}
