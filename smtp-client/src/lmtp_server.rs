@@ -83,7 +83,7 @@ mod tests {
             ("mail.example.org:24", Some("mail.example.org:24")),
             ("unix:/run/dovecot/lmtp", Some("unix:/run/dovecot/lmtp")),
             ("unix:lmtp", Some("unix:lmtp")),
-            ("unix:/a\nb", Some("unix:/a\\x0ab")),
+            ("unix:/a\nb", Some("unix:/a\\u{a}b")),
             // RFC 2033, 5.
             ("mail.example.org:25", None),
             ("mail.example.org", None),

@@ -257,7 +257,8 @@ mod tests {
         assert!(failure.code == exit::CONFIG && failure.text.starts_with(&expected), "{}", failure.text);
 
         let networks = vec!["192.0.2.0/24".parse().unwrap()];
-        let relaying = Options { relay: Some(RelayRoute::Mx), relay_from: networks.clone(), ..options };
+        let deliver = Some(Deliver::Maildir(directory.path().to_owned()));
+        let relaying = Options { deliver, relay: Some(RelayRoute::Mx), relay_from: networks.clone(), ..options };
         let policy = Setup::new(&relaying.into()).unwrap().policy;
         assert!(policy.may_relay("192.0.2.1:1".parse().unwrap()) && !policy.may_relay("127.0.0.1:1".parse().unwrap()));
 
