@@ -221,7 +221,10 @@ impl Queue {
         if looked_at.is_none_or(|at| now.duration_since(at) >= LOOK_PAUSE) {
             *looked_at = Some(now);
             drop(looked_at);
-            self.store.adopt();
+            if self.store.adopt() > 0 {
+                // There may be more, and whoever works next looks for it at once.
+                *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
         }
     }
 

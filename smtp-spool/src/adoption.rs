@@ -25,6 +25,9 @@ use crate::maildrop;
 use crate::message_file::MessageFile;
 use crate::recovery;
 
+/// Messages that are adopted at once: those that come behind them may wait until these are on their way.
+const AT_ONCE: usize = 100;
+
 /// What became of an entry that is no longer in the maildrop.
 #[derive(Debug, PartialEq, Eq)]
 enum Adoption {
@@ -35,8 +38,8 @@ enum Adoption {
 }
 
 impl Engine {
-    /// Adopts what lies in the maildrop. Returns how many messages. What has to stay there is told once and looked at
-    /// again the next time.
+    /// Adopts what lies in the maildrop, [`AT_ONCE`] messages at most. Returns how many. What has to stay there is told once
+    /// and looked at again the next time.
     pub(crate) fn adopt(&self) -> usize {
         let mut names = match self.disk.list(Folder::Maildrop) {
             Ok(names) => names,
@@ -51,6 +54,11 @@ impl Engine {
         self.clear_up(unfinished);
         let (mut adopted, mut left) = (0, HashSet::new());
         for name in whole {
+            if adopted == AT_ONCE {
+                // The rest has not been looked at, so what has been told of it stays told.
+                left.extend(lock(&self.left_in_maildrop).drain());
+                break;
+            }
             match self.adopt_entry(&name) {
                 Ok(Adoption::Made) => adopted += 1,
                 Ok(Adoption::Needless) => {}

@@ -70,13 +70,18 @@ impl Spool {
         let recovered = recovery::recover(&*disk).map_err(|error| failed(error.doing, error.source))?;
         let mut report = recovered.report.clone();
         let spool = Spool { engine: Arc::new(Engine::new(disk, options, owner, recovered)) };
-        report.adopted_messages = spool.adopt();
+        loop {
+            match spool.adopt() {
+                0 => break,
+                adopted => report.adopted_messages += adopted,
+            }
+        }
         Ok((spool, report))
     }
 
-    /// Makes messages of this spool of those that others have left in its maildrop ([`Maildrop`](crate::Maildrop)), and
-    /// returns how many. Opening does so too; afterwards it is for the owner to look now and then. An empty maildrop costs
-    /// one listing.
+    /// Makes messages of this spool of those that others have left in its maildrop ([`Maildrop`](crate::Maildrop)), a hundred
+    /// at most, and returns how many; 0 if there are no more. Opening does so too; afterwards it is for the owner to look now
+    /// and then. An empty maildrop costs one listing.
     pub fn adopt(&self) -> usize {
         self.engine.adopt()
     }

@@ -26,8 +26,8 @@ pub trait Store: Send + Sync {
     /// Begins a message. `size_hint` is what the client announced with SIZE.
     fn begin(&self, size_hint: Option<u64>) -> Result<Box<dyn Incoming>, StoreError>;
 
-    /// Takes in messages that came another way than by [`Store::begin`], where there is one, and returns how many. To be
-    /// called now and then; cheap when there are none.
+    /// Takes in some of the messages that came another way than by [`Store::begin`], where there is one, and returns how
+    /// many; 0 if there are no more. To be called now and then; cheap when there are none.
     fn adopt(&self) -> usize {
         0
     }

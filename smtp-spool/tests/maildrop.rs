@@ -296,6 +296,21 @@ fn readers_see_it_before_and_after() {
     });
 }
 
+/// Many at once do not keep the first from being delivered, and a start takes them all.
+#[test]
+fn a_hundred_at_a_time() {
+    let disk = MemoryDisk::new();
+    let spool = open(&disk).unwrap();
+    let put =
+        |numbers: std::ops::Range<u32>| numbers.for_each(|number| submit(&disk, &format!("m{number:03}")).unwrap());
+    put(0..150);
+    disk.plant(&Folder::Maildrop.entry("no_id"), b"");
+    assert_eq!([spool.adopt(), spool.adopt(), spool.adopt()], [100, 50, 0]);
+    put(150..300);
+    drop(spool);
+    assert_eq!(open(&disk).unwrap().queued().len(), 300);
+}
+
 /// The same id twice, before and after it was adopted, is one message.
 #[test]
 fn an_id_counts_once() {

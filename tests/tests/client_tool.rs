@@ -144,7 +144,10 @@ fn wrong_command_lines() {
 #[test]
 fn wrong_command_lines_are_explained() {
     for (arguments, wanted) in [
-        (&[][..], "needs a command: send, queue, flush, list, retry, remove, probe, mx, replay, load; see smtp-client --help"),
+        (
+            &[][..],
+            "needs a command: send, queue, flush, list, retry, remove, probe, mx, replay, load; see smtp-client --help",
+        ),
         (
             &["send", "--to", "Bob <bob@localhost>"],
             "--to \"Bob <bob@localhost>\": write the address alone, without a name",
