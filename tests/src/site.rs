@@ -69,6 +69,7 @@ impl Site {
 
     /// The only message in a mailbox, once nothing is on its way any more.
     pub fn only_mail(&self, mailbox: &str) -> String {
+        wait_until(&format!("mail for {mailbox}"), || !self.mail(mailbox).is_empty());
         self.wait_until_done();
         let mut mail = self.mail(mailbox);
         assert_eq!(mail.len(), 1, "one message for {mailbox}: {mail:#?}");

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use self::aiosmtpd::Aiosmtpd;
 pub(super) use self::dovecot::{Dovecot, lacks as lacks_dovecot};
 use self::exim::EximServer;
-use self::postfix::Postfix;
+pub(super) use self::postfix::{Postfix, lacks as lacks_postfix};
 pub(super) use self::sink::Sink;
 use super::unless_installed;
 use crate::workshop::letter::with_crlf;
@@ -125,7 +125,8 @@ fn take_raw_files(directory: &Path, count: usize) -> Outcome<Vec<Vec<u8>>> {
     Ok(messages)
 }
 
-fn files(directory: &Path) -> Outcome<Vec<PathBuf>> {
+/// What a directory holds, if there is one.
+pub(super) fn files(directory: &Path) -> Outcome<Vec<PathBuf>> {
     match fs::read_dir(directory) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).or_fail("reading a directory")).collect(),
         // It is made with the first message.
