@@ -24,6 +24,7 @@ pub mod outside;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -143,6 +144,8 @@ pub struct Runner {
     queue: Arc<Queue>,
     is_stopping: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// Hears nothing but the end of the last thread.
+    alive: Receiver<()>,
 }
 
 /// The longest sleep: how long a clock that was set forward may stay unnoticed.
@@ -296,20 +299,42 @@ impl Queue {
 impl Runner {
     /// Starts the threads.
     pub fn start(queue: Queue) -> io::Result<Self> {
-        let mut runner = Runner { queue: Arc::new(queue), is_stopping: Arc::default(), threads: Vec::new() };
+        let (living, alive) = channel::<()>();
+        let mut runner = Runner { queue: Arc::new(queue), is_stopping: Arc::default(), threads: Vec::new(), alive };
         for number in 0..runner.queue.settings.threads {
             let (queue, is_stopping) = (runner.queue.clone(), runner.is_stopping.clone());
             let thread = std::thread::Builder::new().name(format!("delivery-{number}"));
             let worker = WorkerId(format!("delivery-{number}"));
-            runner.threads.push(thread.spawn(move || run(&queue, &is_stopping, &worker))?);
+            let living = living.clone();
+            runner.threads.push(thread.spawn(move || {
+                run(&queue, &is_stopping, &worker);
+                drop(living);
+            })?);
         }
         Ok(runner)
     }
 
-    /// Asks the threads to end what they are at, and waits for them.
-    pub fn stop(&mut self) {
+    /// Asks the threads to end what they are at, and waits for them, but no longer than this: a next host may say nothing
+    /// for minutes. `false`: some are still at it.
+    pub fn stop_within(&mut self, patience: Duration) -> bool {
+        self.ask_to_stop();
+        self.alive.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Leaves the threads to themselves. For a process that ends now: what they are at is broken off like in a crash, and
+    /// found again by the next start.
+    pub fn abandon(mut self) {
+        self.threads.clear();
+    }
+
+    fn ask_to_stop(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
         self.queue.store.wake();
+    }
+
+    /// Asks the threads to end what they are at, and waits for them.
+    pub fn stop(&mut self) {
+        self.ask_to_stop();
         for thread in self.threads.drain(..) {
             // A thread that broke off has said so.
             let _ = thread.join();

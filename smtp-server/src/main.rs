@@ -14,8 +14,10 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use smtp_client::command_line;
+use smtp_client::queue::Runner;
 use smtp_server::spool::Spool;
 use smtp_server::spool::control::Control;
 use smtp_server::{Server, Stopper};
@@ -25,6 +27,12 @@ use options::{CommandLine, Options};
 use setup::Setup;
 
 const PROGRAM: &str = "smtp-server";
+
+/// How long deliveries may go on behind the last conversation.
+const LAST_DELIVERIES_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How soon a second signal is noticed meanwhile.
+const HURRY_INTERVAL: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let command_line = match options::read() {
@@ -65,23 +73,37 @@ fn run(options: Options) -> Result<(), Failure> {
     let spool = Arc::new(spool);
     let server = Server::start(setup.config, listeners, spool.clone(), Arc::new(setup.policy))
         .map_err(|error| Failure::new(exit::SYSTEM, format!("the server cannot be started: {error}")))?;
-    // Ends when the server has stopped: what is being delivered then is finished, or found again by the next start.
     let runner = setup.far_side.start(spool)?;
-    stop_on_signal(server.stopper())?;
+    let signals = stop_on_signal(server.stopper())?;
     for address in server.addresses() {
         say(&format!("listening on {address}"));
     }
     server.join();
-    drop(runner);
+    if let Some(runner) = runner {
+        end_deliveries(runner, &signals);
+    }
     drop(control);
     log::info!("stopped");
     Ok(())
 }
 
-/// SIGINT, SIGTERM and SIGHUP: the first lets transactions finish, the second does not.
-fn stop_on_signal(stopper: Stopper) -> Result<(), Failure> {
-    let signals = AtomicUsize::new(0);
-    let handler = move || match signals.fetch_add(1, Ordering::Relaxed) {
+/// What is being delivered is finished, so that it does not arrive twice (RFC 1047); unless it takes too long, or a second
+/// signal has come. Then the next start finds it again.
+fn end_deliveries(mut runner: Runner, signals: &AtomicUsize) {
+    let deadline = Instant::now() + LAST_DELIVERIES_TIMEOUT;
+    while !runner.stop_within(HURRY_INTERVAL) {
+        if signals.load(Ordering::Relaxed) > 1 || Instant::now() >= deadline {
+            log::warn!("deliveries are still under way; they are broken off and tried again at the next start");
+            return runner.abandon();
+        }
+    }
+}
+
+/// SIGINT, SIGTERM and SIGHUP: the first lets transactions finish, the second does not. Returns how many have come.
+fn stop_on_signal(stopper: Stopper) -> Result<Arc<AtomicUsize>, Failure> {
+    let signals = Arc::new(AtomicUsize::new(0));
+    let counted = signals.clone();
+    let handler = move || match counted.fetch_add(1, Ordering::Relaxed) {
         0 => {
             log::info!("stopping; open transactions may finish");
             stopper.drain();
@@ -92,7 +114,8 @@ fn stop_on_signal(stopper: Stopper) -> Result<(), Failure> {
         }
     };
     ctrlc::set_handler(handler)
-        .map_err(|error| Failure::new(exit::SYSTEM, format!("signals cannot be handled: {error}")))
+        .map_err(|error| Failure::new(exit::SYSTEM, format!("signals cannot be handled: {error}")))?;
+    Ok(signals)
 }
 
 /// A line on standard error. There is nobody left to tell if that fails.

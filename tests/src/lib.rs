@@ -11,6 +11,7 @@ pub mod peer;
 pub mod transcript;
 pub mod scripted_server;
 pub mod processes;
+pub mod site;
 pub mod dns_server;
 pub mod client;
 pub mod letters;

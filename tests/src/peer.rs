@@ -1,7 +1,7 @@
 //! The other end of a connection, which says exactly the octets that it is told to say.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
@@ -19,6 +19,14 @@ impl Peer {
     /// Opens a connection.
     pub fn connect(address: SocketAddr) -> Self {
         Peer::on(TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts connections"))
+    }
+
+    /// Opens a connection from another address of this host.
+    pub fn connect_from(ip: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::new(ip, 0).into()).expect("an address of this host");
+        socket.connect(&address.into()).expect("the server accepts connections");
+        Peer::on(socket.into())
     }
 
     /// Opens a connection with a receive buffer so small that the server soon cannot write to somebody who does not read.

@@ -69,6 +69,11 @@ impl ServerProcess {
         ServerProcess::spawn(Command::new(program("smtp-server")).args(["--listen", "127.0.0.1:0"]).args(arguments))
     }
 
+    /// Starts it with these arguments and no others, and waits until it listens.
+    pub fn start_as(arguments: &[impl AsRef<OsStr>]) -> Self {
+        ServerProcess::spawn(Command::new(program("smtp-server")).args(arguments).env_remove("RUST_LOG"))
+    }
+
     /// Starts a command that becomes a server, and waits until it listens.
     pub fn spawn(command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -125,6 +130,13 @@ impl ServerProcess {
         peer.expect_greeting();
         peer.agree("EHLO client.example");
         peer
+    }
+
+    /// The reply to EHLO.
+    pub fn connect_and_hello(&self) -> String {
+        let mut peer = self.connect();
+        peer.expect_greeting();
+        peer.agree("EHLO client.example")
     }
 
     /// Sends it a signal.

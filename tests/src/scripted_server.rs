@@ -268,6 +268,11 @@ impl ReservedPort {
         self.address.to_string()
     }
 
+    /// The same port at the next address of this host: free, since nobody gets this port while it is reserved.
+    pub fn neighbour(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), self.address.port()))
+    }
+
     /// From now on connections are accepted.
     pub fn listen(self, scripts: impl IntoIterator<Item = Script>) -> ScriptedServer {
         self.socket.listen(128).expect("it can listen");

@@ -1,18 +1,20 @@
 //! `cargo xtask demo`: a server, a client, real mail between them, and what it all means.
 //!
 //! Nothing here is staged: the two programs are started as anybody would start them, and what is shown is what they
-//! printed. Each scene is a function; they come in the order in which one would explain SMTP.
+//! printed. Each scene is a function; they come in the order in which one would explain SMTP. `cargo xtask demo relay` has
+//! scenes of its own, with a second server.
 
 mod explain;
 mod show;
+mod relay;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::workshop::dialogue::Dialogue;
-use crate::workshop::failure::ensure;
+use crate::workshop::failure::{ensure, fail};
 use crate::workshop::letter::letter;
 use crate::workshop::process::{self, Finished, Running, must_run};
 use crate::workshop::programs::Programs;
@@ -51,7 +53,15 @@ struct Stage {
 }
 
 /// Plays all scenes.
-pub(crate) fn run(_options: &[String]) -> Outcome {
+pub(crate) fn run(options: &[String]) -> Outcome {
+    match options.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => one_server(),
+        ["relay"] => relay::run(),
+        _ => fail("write `cargo xtask demo` or `cargo xtask demo relay`"),
+    }
+}
+
+fn one_server() -> Outcome {
     let programs = Programs::build()?;
     let scratch = Scratch::new("demo")?;
     let (spool, mailboxes) = (scratch.at("spool"), scratch.file("mailboxes", "bob\ncarol\npostmaster\n")?);
@@ -84,7 +94,7 @@ impl Stage {
         let options = ["--hostname", "mail.example.test", "--domain", "localhost", "--recipients", &mailboxes];
         let options = [&options[..], &["--listen", address]].concat();
         let command = Server::command(&self.programs, &self.spool, &options);
-        self.show_command(&command);
+        show::command_line(&command, &self.scratch);
         Server::start_by(command)
     }
 
@@ -208,7 +218,7 @@ impl Stage {
         let file = self.scratch.file("late.eml", letter(4, 600))?;
         let mut command = self.client(address);
         command.args(["--retries", "3", "--transcript"]).arg(&file);
-        self.show_command(&command);
+        show::command_line(&command, &self.scratch);
         let mut client = Running::start("smtp-client", &mut command)?;
         let refused = client.wait_for_line(PATIENCE, |line| line.contains("next try").then(|| line.to_owned()))?;
         show::output(&[refused]);
@@ -250,7 +260,7 @@ impl Stage {
         for (name, octets) in files {
             command.arg(self.scratch.file(name, octets)?);
         }
-        self.show_command(&command);
+        show::command_line(&command, &self.scratch);
         let finished = process::run(&mut command, PATIENCE)?;
         let words = || format!("the client ended with {}: {}", finished.status, finished.text());
         ensure(finished.status.code() == Some(code), words)?;
@@ -260,16 +270,8 @@ impl Stage {
     fn spool_tool(&self, words: &[&str]) -> Outcome<Finished> {
         let mut command = self.programs.spool(&self.spool);
         command.args(words);
-        self.show_command(&command);
+        show::command_line(&command, &self.scratch);
         must_run(&mut command)
-    }
-
-    /// Shows what is run, without the directories that only get in the way.
-    fn show_command(&self, command: &Command) {
-        let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
-        let scratch = format!("{}/", self.scratch.path().display());
-        let words = command.get_args().map(|word| word.to_string_lossy().replace(&scratch, ""));
-        show::command(&std::iter::once(program.into_owned()).chain(words).collect::<Vec<_>>().join(" "));
     }
 }
 

@@ -3,7 +3,8 @@
 //! Our server against six clients, our client against five servers, by DATA and, where both sides know it, by BDAT, one of
 //! them by LMTP; and two readers of the Maildirs that we write. Every message is compared octet for octet with what was
 //! meant to arrive: line ends normalised to CRLF, a CRLF behind the last line, and without the fields that the receiver put
-//! on top. And our resolver against a DNS server, which tells where mail goes.
+//! on top. Our server stands before a Postfix and behind one, as a relay and as the last host. And our resolver against a DNS
+//! server, which tells where mail goes.
 
 mod shapes;
 mod exim;
@@ -13,6 +14,7 @@ mod servers;
 mod our_client;
 mod dns;
 mod our_maildir;
+mod our_relay;
 
 use crate::workshop::Outcome;
 use crate::workshop::process::is_installed;
@@ -44,6 +46,8 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     dns::run(&programs, &mut tally)?;
     println!("\n== our Maildir, their readers");
     our_maildir::run(&scratch, &mut tally)?;
+    println!("\n== our server between others");
+    our_relay::run(&programs, &mut tally)?;
     drop(scratch);
     tally.finish()
 }

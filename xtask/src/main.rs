@@ -23,6 +23,7 @@ usage: cargo xtask TASK [OPTION]...
 
 tasks, the one to begin with first:
   demo      starts a server, sends real mail to it and explains what is said, line by line
+  demo relay  two servers: one waits for the other, delivers, and reports what cannot be delivered
   test      runs every test of the workspace; what follows goes to `cargo test`
   ci        what must pass before a change goes in: format, tidy, clippy, test, documentation  [--without-tests]
   tidy      the house rules that a program can check; a part of ci

@@ -8,6 +8,7 @@
 mod strace;
 mod order;
 mod kill;
+mod delivery;
 mod mount;
 mod power_cut;
 mod unsafe_order;
@@ -34,10 +35,14 @@ pub(crate) fn run(options: &[String]) -> Outcome {
             order::run(&programs, &mut tally)?;
             println!("\n== killed before every system call, then started again");
             kill::run(&programs, &mut tally, is_quick)?;
+            println!("\n== killed while it delivers");
+            delivery::run(&programs, &mut tally, is_quick)?;
             println!("\n== a disk that fails");
             failing_disk::run(&programs, &mut tally);
         }
-        Err(remedy) => ["order of calls", "kills", "failing disk"].iter().for_each(|name| tally.skip(name, remedy)),
+        Err(remedy) => {
+            ["order of calls", "kills", "deliveries", "failing disk"].iter().for_each(|name| tally.skip(name, remedy))
+        }
     }
     match loop_mounts() {
         Ok(()) => {

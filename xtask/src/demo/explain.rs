@@ -27,7 +27,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("S: 250-HELP", "I can: HELP."),
     ("S: 250-", "Hello. A hyphen behind the code: more lines follow (RFC 5321, 4.2.1)."),
     ("S: 250 2.1.0", "The sender is noted (RFC 3463: 2 = success, 1 = addresses)."),
-    ("S: 250 2.1.5", "This mailbox exists, I take mail for it."),
+    ("S: 250 2.1.5", "This recipient is fine, I take mail for it."),
     ("S: 354", "Yes: go on. The only 3yz reply in this conversation."),
     ("S: 250 2.0.0 queued as", "It is on disk under this name. From here on it is the server's."),
     ("S: 250 2.6.0", "It is on disk under this name. From here on it is the server's."),

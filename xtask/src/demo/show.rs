@@ -1,9 +1,12 @@
 //! How the demo looks on the screen.
 
 use std::io::IsTerminal;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::explain::meaning;
+use crate::workshop::scratch::Scratch;
 
 /// Lines of a file that are shown from its beginning, and from its end.
 const SHOWN_LINES: usize = 14;
@@ -20,9 +23,13 @@ pub(super) fn say(text: &str) {
     println!("{text}");
 }
 
-/// What is typed.
-pub(super) fn command(text: &str) {
-    println!("\n    $ {text}");
+/// What is typed, without the directories that only get in the way.
+pub(super) fn command_line(command: &Command, scratch: &Scratch) {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+    let scratch = format!("{}/", scratch.path().display());
+    let words = command.get_args().map(|word| word.to_string_lossy().replace(&scratch, ""));
+    let words: Vec<String> = std::iter::once(program.into_owned()).chain(words).collect();
+    println!("\n    $ {}", words.join(" "));
 }
 
 /// What a program printed, or what is in a file.

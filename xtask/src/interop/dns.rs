@@ -66,7 +66,13 @@ pub(super) fn run(programs: &Programs, tally: &mut Tally) -> Outcome {
         tally.skip("dnsmasq", remedy);
         return Ok(());
     }
-    let (_running, address) = start()?;
+    let mut records = RECORDS.map(str::to_owned).to_vec();
+    for number in 1..=MANY {
+        let host = format!("host-{number}.a-rather-long-name.test");
+        records.push(format!("--mx-host=many.test,{host},{number}"));
+        records.push(format!("--host-record={host},192.0.2.{number}"));
+    }
+    let (_running, address) = start(&records)?;
     for (name, domain, expected, code) in LOOK_UPS {
         let result = look_up(programs, address, domain).and_then(|finished| {
             let is_right = finished.status.code() == Some(code) && finished.stdout == expected.as_bytes();
@@ -79,18 +85,14 @@ pub(super) fn run(programs: &Programs, tally: &mut Tally) -> Outcome {
     Ok(())
 }
 
-fn start() -> Outcome<(Running, SocketAddr)> {
+/// Starts it with these records. It asks nobody else.
+pub(super) fn start(records: &[String]) -> Outcome<(Running, SocketAddr)> {
     let address = free_address()?;
     let program = find("dnsmasq").or_fail("dnsmasq is gone")?;
     let mut command = Command::new(program);
     command.args(["--no-daemon", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file=", "--user="]);
     command.args(["--bind-interfaces", "--listen-address=127.0.0.1", &format!("--port={}", address.port())]);
-    command.args(RECORDS);
-    for number in 1..=MANY {
-        let host = format!("host-{number}.a-rather-long-name.test");
-        command.arg(format!("--mx-host=many.test,{host},{number}"));
-        command.arg(format!("--host-record={host},192.0.2.{number}"));
-    }
+    command.args(records);
     let running = Running::start("dnsmasq", &mut command)?;
     running.wait_for_line(PATIENCE, |line| line.contains(" started, ").then_some(()))?;
     Ok((running, address))

@@ -39,7 +39,8 @@ pub(super) fn run(programs: &Programs, scratch: &Scratch, tally: &mut Tally) -> 
     Ok(())
 }
 
-fn every_shape(
+/// One line per shape.
+pub(super) fn every_shape(
     name: &str,
     server: &mut dyn Receiver,
     content: Content,

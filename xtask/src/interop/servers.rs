@@ -8,19 +8,20 @@ mod dovecot;
 
 use std::fs;
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::aiosmtpd::Aiosmtpd;
 pub(super) use self::dovecot::{Dovecot, lacks as lacks_dovecot};
 use self::exim::EximServer;
-use self::postfix::Postfix;
+pub(super) use self::postfix::{Postfix, lacks as lacks_postfix};
 pub(super) use self::sink::Sink;
 use super::unless_installed;
 use crate::workshop::letter::with_crlf;
 use crate::workshop::process::Running;
 use crate::workshop::scratch::Scratch;
+pub(super) use crate::workshop::server::free_address;
 use crate::workshop::{OrFail, Outcome, failure::ensure};
 
 /// How long a server may take to say hello, and a message to arrive.
@@ -124,19 +125,14 @@ fn take_raw_files(directory: &Path, count: usize) -> Outcome<Vec<Vec<u8>>> {
     Ok(messages)
 }
 
-fn files(directory: &Path) -> Outcome<Vec<PathBuf>> {
+/// What a directory holds, if there is one.
+pub(super) fn files(directory: &Path) -> Outcome<Vec<PathBuf>> {
     match fs::read_dir(directory) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).or_fail("reading a directory")).collect(),
         // It is made with the first message.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).or_fail("reading a directory"),
     }
-}
-
-/// An address at which nobody listens. Somebody else may take it before the server does; then the server says so.
-pub(super) fn free_address() -> Outcome<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").or_fail("looking for a free port")?;
-    listener.local_addr().or_fail("looking for a free port")
 }
 
 /// These servers do not say when they are ready, so they are called until they answer.

@@ -1,6 +1,6 @@
 //! Our server as a process of its own: started, known to be ready, stopped in order or killed.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -51,6 +51,11 @@ impl Server {
         let running = Running::start("smtp-server", &mut command)?;
         let address = running.wait_for_line(PATIENCE, |line| line.strip_prefix("listening on ")?.parse().ok())?;
         Ok(Server { running, address })
+    }
+
+    /// Waits for a line of its log that `read` understands. Lines before it are passed over.
+    pub(crate) fn wait_for_line<T>(&self, timeout: Duration, read: impl Fn(&str) -> Option<T>) -> Outcome<T> {
+        self.running.wait_for_line(timeout, read)
     }
 
     /// The number of its process.
@@ -107,4 +112,10 @@ impl Server {
         let ticks = behind_name.split(' ').skip(11).take(2).map(|field| field.parse::<u64>());
         ticks.sum::<Result<u64, _>>().or_fail("reading its processor time")
     }
+}
+
+/// An address at which nobody listens. Somebody else may take it before the server does; then the server says so.
+pub(crate) fn free_address() -> Outcome<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").or_fail("looking for a free port")?;
+    listener.local_addr().or_fail("looking for a free port")
 }

@@ -13,7 +13,7 @@ use crate::workshop::process::{Running, must_run, run};
 use crate::workshop::scratch::Scratch;
 
 /// One that runs.
-pub(super) struct Postfix {
+pub(crate) struct Postfix {
     running: Running,
     address: SocketAddr,
     configuration: PathBuf,
@@ -59,26 +59,36 @@ proxymap unix - - n - - proxymap
 error unix - - n - - error
 retry unix - - n - - error
 virtual unix - n n - - virtual
+smtp unix - - n - - smtp
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 ";
 
 /// What it lacks here.
-pub(super) fn lacks() -> Option<&'static str> {
+pub(crate) fn lacks() -> Option<&'static str> {
     let is_root = nix::unistd::geteuid().is_root();
     let wants_root = || (!is_root).then_some("run as root, which Postfix wants to be started by");
     unless_installed("postfix", "install postfix").or_else(wants_root)
 }
 
 impl Postfix {
-    /// Starts one.
-    pub(super) fn start(scratch: &Scratch) -> Outcome<Self> {
+    /// Starts one that takes mail for localhost.
+    pub(crate) fn start(scratch: &Scratch) -> Outcome<Self> {
+        Postfix::start_with(scratch, "")
+    }
+
+    /// Starts one with other settings, which go before the usual ones.
+    pub(crate) fn start_with(scratch: &Scratch, settings: &str) -> Outcome<Self> {
         let address = free_address()?;
         let configuration = scratch.directory("postfix/etc")?;
         scratch.directory("postfix/queue")?;
         let data = scratch.directory("postfix/data")?;
         let mail = scratch.directory("postfix/mail")?;
-        scratch.file("postfix/etc/main.cf", MAIN.replace('@', &scratch.path().display().to_string()))?;
+        let name = |line: &str| line.split_once(" =").map(|(name, _)| name.to_owned());
+        let others: Vec<_> = settings.lines().filter_map(name).collect();
+        let usual = MAIN.lines().filter(|line| !name(line).is_some_and(|name| others.contains(&name)));
+        let usual = usual.collect::<Vec<_>>().join("\n").replace('@', &scratch.path().display().to_string());
+        scratch.file("postfix/etc/main.cf", format!("{usual}\n{settings}"))?;
         scratch.file("postfix/etc/master.cf", format!("{address} inet n - n - - smtpd{MASTER}"))?;
         must_run(Command::new("chown").arg("postfix").arg(&data))?;
         must_run(Command::new("chown").arg("65534:65534").arg(&mail))?;

@@ -21,7 +21,11 @@ pub(crate) struct Sink {
 impl Sink {
     /// Starts one with further options.
     pub(crate) fn start(scratch: &Scratch, options: &[&str]) -> Outcome<Self> {
-        let address = free_address()?;
+        Sink::start_at(scratch, free_address()?, options)
+    }
+
+    /// The same at an address that others know already.
+    pub(crate) fn start_at(scratch: &Scratch, address: SocketAddr, options: &[&str]) -> Outcome<Self> {
         let dump = scratch.open_directory(&format!("sink-{}", address.port()))?;
         let mut command = with_system_directories(Command::new("smtp-sink"));
         // It does not write as root, and only root can become somebody else; the directory is open to everybody.
