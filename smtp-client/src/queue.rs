@@ -289,8 +289,8 @@ impl Queue {
 
     /// How long there will be nothing to do, if nothing happens.
     fn sleep(&self) -> Duration {
-        let next = self.store.health().ok().and_then(|health| health.next_due);
-        let left = next.map(|at| at.saturating_sub(self.now())).and_then(|left| u64::try_from(left).ok());
+        let left =
+            self.store.next_due().map(|at| at.saturating_sub(self.now())).and_then(|left| u64::try_from(left).ok());
         // What is due and not done is in the hands of others.
         left.map_or(LONGEST_SLEEP, |left| Duration::from_secs(left.max(1)).min(LONGEST_SLEEP))
     }

@@ -156,6 +156,10 @@ impl Store for Spool {
         lock(&self.engine.queue).bring_forward(latest);
     }
 
+    fn next_due(&self) -> Option<i64> {
+        lock(&self.engine.queue).next_due()
+    }
+
     fn health(&self) -> Result<Health, StoreError> {
         durable::probe(&*self.engine.disk, &self.engine.temporary_name())
             .map_err(|error| StoreError::from_io("writing a probe", error))?;

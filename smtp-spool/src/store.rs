@@ -74,6 +74,9 @@ pub trait Store: Send + Sync {
     /// still until its time comes again. In memory only; the record says what was meant.
     fn bring_forward(&self, latest: i64);
 
+    /// When the next message is due of which nobody has hold, in Unix seconds. Costs nothing: the medium is left alone.
+    fn next_due(&self) -> Option<i64>;
+
     /// Proves that the medium can be written, and tells how full the store is.
     fn health(&self) -> Result<Health, StoreError>;
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use smtp_client::proto::address::ForwardPath;
-use smtp_client::queue::{Carrier, Parcel, Queue, Route, Router, Said, Settings, Transport, Verdict};
+use smtp_client::queue::{Carrier, Parcel, Queue, Route, Router, Runner, Said, Settings, Transport, Verdict};
 use smtp_client::spool::{
     Due, Envelope, Lane, MemoryDisk, MessageId, MessageState, Options, Reader, Recipient, Spool, Store as _,
 };
@@ -51,6 +51,8 @@ impl World {
         self.tries.lock().unwrap().get(name).cloned().unwrap_or_default()
     }
 }
+
+use smtp_tests::wait_until;
 
 const START: i64 = 1_800_000_000;
 const DAY: i64 = 24 * 3_600;
@@ -368,4 +370,24 @@ fn cut_short_at_every_operation() {
             assert!(ids.len() <= 1, "{context}: {ids:?}");
         }
     }
+}
+
+/// It once wrote and synced a probe before every rest, only to learn when the next message is due.
+#[test]
+fn who_waits_leaves_the_disk_alone() {
+    let operations = |run: &dyn Fn(Queue, &Arc<World>)| {
+        let (disk, world) = (MemoryDisk::new(), World::new(|_, _| yes()));
+        let spool = open(&disk).unwrap();
+        put(&spool, "m", "<a@far.test>", &["<b@near.test>"]).unwrap();
+        run(queue(&spool, &world), &world);
+        assert!(listed(&disk).is_empty());
+        disk.operations().len()
+    };
+    let without_rest = operations(&|queue, _| queue.run_until_idle().unwrap());
+    let with_rest = operations(&|queue, world| {
+        let mut runner = Runner::start(queue).unwrap();
+        wait_until("it is delivered", || !world.mailbox("<b@near.test>").is_empty());
+        runner.stop();
+    });
+    assert_eq!(with_rest, without_rest);
 }

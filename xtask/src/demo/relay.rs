@@ -16,9 +16,6 @@ use crate::workshop::server::{Server, free_address};
 use crate::workshop::stored::names;
 use crate::workshop::{OrFail, Outcome};
 
-/// The first pause is a minute; a busy machine may add to it.
-const FIRST_PAUSE: Duration = Duration::from_secs(100);
-
 const LETTER: &str = "From: Alice <alice@a.example>
 To: Bob <bob@b.example>
 Subject: Are you there?
@@ -64,7 +61,7 @@ impl Stage {
         show::say("Alice writes to Bob at b.example, whose server is not there. That is not her problem:");
         self.send(&alices, "bob@b.example", "letter.eml", LETTER)?;
         show::say("250: from here on her server answers for it. It tries at once, and is refused the connection:");
-        let line = self.log_line(&alices, "status=deferred", PATIENCE)?;
+        let line = self.log_line(&alices, "status=deferred")?;
         show::output(&[line]);
         show::say(
             "A code that begins with 4 means: not now. The message stays on disk, with the time of its next try:",
@@ -80,11 +77,11 @@ impl Stage {
         show::say("Bob's server starts. It knows nothing of Alice's, and has nothing to do but to wait.");
         let bobs = self.start("b", &self.bobs.to_string(), &[])?;
         show::output(&[format!("listening on {}", bobs.address)]);
-        show::say(
-            "Tries come after 1, 5, 15 and 30 minutes, then every hour, for five days (RFC 5321, 4.5.4.1). So this",
-        );
-        show::say("takes up to a minute, in which nobody does anything:");
-        show::output(&[self.log_line(alices, "status=delivered", FIRST_PAUSE)?]);
+        show::say("Tries come after 1, 5, 15 and 30 minutes, then every hour, for five days (RFC 5321, 4.5.4.1).");
+        show::say("Whoever does not want to wait for the next one says so, and Alice's server calls again:");
+        let said = self.spool_tool("a", &["retry-now", "--all"])?;
+        show::output(&said);
+        show::output(&[self.log_line(alices, "status=delivered")?]);
         show::say("And this lies in Bob's mailbox. Each server has signed on top, the last one first (RFC 5321, 4.4):");
         let letter = self.only_mail("b/mail/bob")?;
         let signed = letter.lines().filter(|line| line.starts_with("Received: ")).count();
@@ -98,7 +95,7 @@ impl Stage {
         show::say("Alice's server cannot know who has a mailbox at b.example, so it takes this one over as well:");
         self.send(alices, "nobody@b.example", "astray.eml", ASTRAY)?;
         show::say("Bob's server knows, and says so at RCPT. A code that begins with 5 means: never.");
-        show::output(&[self.log_line(alices, "status=failed", PATIENCE)?]);
+        show::output(&[self.log_line(alices, "status=failed")?]);
         show::say(
             "Whoever has taken a message over delivers it or says that it could not (RFC 5321, 6.1). This is the",
         );
@@ -153,14 +150,18 @@ impl Stage {
     }
 
     /// The next line that a server logs about what became of a recipient, without the time.
-    fn log_line(&self, server: &Server, status: &str, patience: Duration) -> Outcome<String> {
-        let line = server.wait_for_line(patience, |line| line.contains(status).then(|| line.to_owned()))?;
+    fn log_line(&self, server: &Server, status: &str) -> Outcome<String> {
+        let line = server.wait_for_line(PATIENCE, |line| line.contains(status).then(|| line.to_owned()))?;
         Ok(line.split_once(' ').map_or(line.clone(), |(_, rest)| rest.to_owned()))
     }
 
     fn list(&self, name: &str) -> Outcome<Vec<String>> {
+        self.spool_tool(name, &["list"])
+    }
+
+    fn spool_tool(&self, name: &str, words: &[&str]) -> Outcome<Vec<String>> {
         let mut command = self.programs.spool(&self.scratch.at(&format!("{name}/spool")));
-        command.arg("list");
+        command.args(words);
         show::command_line(&command, &self.scratch);
         let finished = must_run(&mut command)?;
         Ok(super::lines(&String::from_utf8_lossy(&finished.stdout)))
