@@ -242,7 +242,7 @@ fn who_hears_of_what() {
     }
 }
 
-/// Five days of "not now": a warning after four hours, a report in the end, each once.
+/// Rows X082, X083: five days of "not now": a warning after four hours, a report in the end, each once.
 #[test]
 fn given_up_after_five_days() {
     let world = World::new(|name, _| if name.starts_with("<slow") { later() } else { yes() });
@@ -267,7 +267,7 @@ fn given_up_after_five_days() {
     assert!(listed(&disk).is_empty());
 }
 
-/// A dead host is called once for all who wait for it, and nobody else waits.
+/// Row N248: a dead host is called once for all who wait for it, and nobody else waits.
 #[test]
 fn a_dead_host_is_called_once_for_all() {
     let world = World::new(|_, _| yes());
@@ -285,7 +285,7 @@ fn a_dead_host_is_called_once_for_all() {
     assert_eq!(listed(&disk).len(), 50);
 }
 
-/// Never a report about a report: what has no sender is kept aside.
+/// Rows N076, N243, N278, X074: never a report about a report: what has no sender is kept aside.
 #[test]
 fn an_undeliverable_report_is_held() {
     let world = World::new(|_, _| no());

@@ -128,7 +128,7 @@ mod tests {
     }
 
     proptest! {
-        /// Row N244 and its neighbours: at least thirty minutes between tries once the first are over, five days in all.
+        /// Rows N244, N245, N246: at least thirty minutes between tries once the first are over, five days in all.
         #[test]
         fn the_whole_sequence(salt in any::<u64>()) {
             let schedule = Schedule::default();
