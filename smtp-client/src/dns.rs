@@ -4,7 +4,7 @@
 //! mail (which exchanger first, what it means that there is none) are not here but in [`crate::mx`].
 //!
 //! The files, in the order in which a question passes through them: a [`name`] that is fit for DNS, the [`settings`] that
-//! say whom to ask, the [`system`] resolver with its cache, the `exchange` of octets with one server, and the `message`
+//! say whom to ask, the `system` resolver with its cache, the `exchange` of octets with one server, and the `message`
 //! that they are.
 
 pub mod name;
