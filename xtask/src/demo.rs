@@ -117,10 +117,10 @@ impl Stage {
         show::say("The server checks each recipient by itself, and answers for each. What counts on the way is the");
         show::say("envelope, MAIL and RCPT; the To: field in the message is for people.");
         let words = ["--from", "alice@example.org", "--to", "carol@localhost", "--to", "nobody@localhost"];
-        let finished = self.send(address, &words, &[("simple.eml", SIMPLE.as_bytes())], 69)?;
+        let finished = self.send(address, &words, &[("simple.eml", SIMPLE.as_bytes())], 67)?;
         show::part_of_dialogue(&finished.stderr, "C: MAIL", "C: QUIT");
         show::say(
-            "Carol has her mail. Nobody's copy was refused before it was sent, and the client says so, exit code 69:",
+            "Carol has her mail. Nobody's copy was refused before it was sent, and the client says so, exit code 67:",
         );
         show::output(&results(&finished));
         Ok(())
@@ -164,7 +164,7 @@ impl Stage {
         show::say("This one takes mail for its own domain only, whoever asks and however the address is dressed up:");
         let words =
             ["--from", "alice@example.org", "--to", "victim@example.net", "--to", "victim%example.net@localhost"];
-        let finished = self.send(address, &words, &[("simple.eml", SIMPLE.as_bytes())], 69)?;
+        let finished = self.send(address, &words, &[("simple.eml", SIMPLE.as_bytes())], 77)?;
         show::part_of_dialogue(&finished.stderr, "C: MAIL", "C: QUIT");
         show::say("The client had asked for DATA in the same breath. With no recipient left, that is refused as well.");
         Ok(())
