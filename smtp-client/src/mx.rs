@@ -232,9 +232,7 @@ impl NoTarget {
     pub fn enhanced(&self) -> EnhancedCode {
         let (subject, detail) = match self.cause {
             // Bad destination system address.
-            Cause::NoSuchDomain | Cause::UnknownLiteral | Cause::Name(NameError::TooLong | NameError::Malformed) => {
-                (1, 2)
-            }
+            Cause::NoSuchDomain | Cause::UnknownLiteral | Cause::Name(_) => (1, 2),
             // Recipient address has null MX.
             Cause::NullMx => (1, 10),
             // Routing loop detected.
@@ -243,8 +241,6 @@ impl NoTarget {
             Cause::NoAddress => (4, 4),
             // Directory server failure.
             Cause::Dns(_) => (4, 3),
-            // Non-ASCII addresses not permitted for that recipient.
-            Cause::Name(NameError::NotAscii) => (6, 7),
         };
         EnhancedCode::new(if self.is_transient() { 4 } else { 5 }, subject, detail)
     }

@@ -34,6 +34,8 @@ pub const SEPARATOR: char = '+';
 pub struct LocalAddressing {
     /// Where the bare postmaster is: the first domain.
     home: DomainName,
+    /// Where postmaster is the same as there.
+    hostname: Option<DomainName>,
     domains: Vec<DomainName>,
     recipients: Option<Recipients>,
     aliases: Aliases,
@@ -93,7 +95,20 @@ impl LocalAddressing {
     pub fn new(domains: impl IntoIterator<Item = DomainName>) -> Self {
         let domains: Vec<DomainName> = domains.into_iter().collect();
         let home = domains.first().cloned().unwrap_or_else(DomainName::localhost);
-        LocalAddressing { home, domains, recipients: None, aliases: Aliases::default(), is_relaying: false }
+        LocalAddressing {
+            home,
+            domains,
+            recipients: None,
+            aliases: Aliases::default(),
+            is_relaying: false,
+            hostname: None,
+        }
+    }
+
+    /// The name of this host, if it is none of the domains: postmaster has a mailbox there too, since our reports and our
+    /// greeting name it (RFC 5321, 4.5.1).
+    pub fn with_hostname(self, hostname: DomainName) -> Self {
+        LocalAddressing { hostname: Some(hostname), ..self }
     }
 
     /// Only these mailboxes.
@@ -176,8 +191,15 @@ impl LocalAddressing {
             ForwardPath::Postmaster => Some((LocalPart::postmaster(), &self.home)),
             ForwardPath::Mailbox(mailbox) => {
                 let name = mailbox.domain().name()?;
-                let domain = self.domains.iter().find(|served| served.is(name.as_str()))?;
-                Some((mailbox.local_part().clone(), domain))
+                let served = self.domains.iter().find(|served| served.is(name.as_str()));
+                let is_host = || self.hostname.as_ref().is_some_and(|hostname| hostname.is(name.as_str()));
+                match served {
+                    Some(domain) => Some((mailbox.local_part().clone(), domain)),
+                    None if is_postmaster(mailbox.local_part()) && is_host() => {
+                        Some((LocalPart::postmaster(), &self.home))
+                    }
+                    None => None,
+                }
             }
         }
     }
@@ -203,7 +225,7 @@ fn names(local_part: &LocalPart) -> Vec<LocalPart> {
     names
 }
 
-fn is_postmaster(name: &LocalPart) -> bool {
+pub(crate) fn is_postmaster(name: &LocalPart) -> bool {
     name.as_str().eq_ignore_ascii_case(LocalPart::postmaster().as_str())
 }
 

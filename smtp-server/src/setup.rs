@@ -121,7 +121,7 @@ fn addressing(settings: &Settings, hostname: &DomainName) -> Result<LocalAddress
         [] => vec![hostname.clone(), localhost()],
         given => given.to_vec(),
     };
-    let mut addressing = LocalAddressing::new(domains);
+    let mut addressing = LocalAddressing::new(domains).with_hostname(hostname.clone());
     if let Some(path) = &options.recipients {
         let recipients = read_recipients(path, &settings.name_of("recipients", path), addressing.domains())?;
         addressing = addressing.with_recipients(recipients);

@@ -52,6 +52,11 @@ fn into_the_maildir() {
 
     hand_over(&server, "<>", &["<postmaster>"], LETTER);
     assert!(site.only_mail("postmaster").starts_with("Return-Path: <>\nDelivered-To: postmaster@example.org\n"));
+
+    // Our reports say that answers go to the postmaster of the host, whose name is no domain of ours.
+    hand_over(&server, "<alice@far.example>", &["<Postmaster@MX.example.org>"], LETTER);
+    site.wait_until_done();
+    assert_eq!(site.mail("postmaster").len(), 2);
 }
 
 /// Row N094: one place, several, a circle that is cut, and one elsewhere: each end gets one copy.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use idna::AsciiDenyList;
 use smtp_proto::address::DomainName;
 use smtp_proto::limits::LABEL_OCTETS;
 
@@ -18,7 +19,7 @@ pub struct Name(String);
 /// Why a text is not a name that can be looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// A domain in UTF-8, which has to be brought into its ASCII form first (RFC 6531, 3.2). We do not do that yet.
+    /// Octets beyond ASCII, and no domain that has a form in ASCII.
     NotAscii,
     /// Longer than a name or a label in DNS can be, so nobody has it.
     TooLong,
@@ -69,8 +70,15 @@ impl FromStr for Name {
 impl TryFrom<&DomainName> for Name {
     type Error = NameError;
 
+    /// DNS holds ASCII: what is beyond is looked up in the form with `xn--`. "When doing lookups, the SMTPUTF8-aware SMTP
+    /// client or server MUST either use a Unicode-aware DNS library, or transform the internationalized domain name to
+    /// A-label form" (RFC 6531, 3.2).
     fn try_from(domain: &DomainName) -> Result<Self, NameError> {
-        domain.as_str().parse()
+        let text = domain.as_str();
+        if text.is_ascii() {
+            return text.parse();
+        }
+        idna::domain_to_ascii_cow(text.as_bytes(), AsciiDenyList::URL).map_err(|_| NameError::NotAscii)?.parse()
     }
 }
 
@@ -83,7 +91,7 @@ impl fmt::Display for Name {
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            NameError::NotAscii => "domains beyond ASCII cannot be looked up yet; write the form with xn--",
+            NameError::NotAscii => "the domain has characters that no domain may have",
             NameError::TooLong => "the name is longer than DNS allows",
             NameError::Malformed => "not a name",
         })
@@ -120,6 +128,22 @@ mod tests {
             assert_eq!(text.parse::<Name>().as_ref().map(Name::as_str).map_err(Clone::clone), expected, "{text:?}");
         }
         assert_eq!(longest.len(), NAME_OCTETS);
+    }
+
+    /// Row X135: look-ups are done in A-labels (RFC 6531, 3.2), whatever the case and the composition of what was typed.
+    #[test]
+    fn beyond_ascii() {
+        for (domain, expected) in [
+            ("bücher.example", Ok("xn--bcher-kva.example")),
+            ("BÜCHER.Example", Ok("xn--bcher-kva.example")),
+            ("bu\u{308}cher.example", Ok("xn--bcher-kva.example")),
+            ("例え.テスト", Ok("xn--r8jz45g.xn--zckzah")),
+            ("mail.παράδειγμα.example", Ok("mail.xn--hxajbheg2az3al.example")),
+            ("a\u{ad}\u{378}.example", Err(NameError::NotAscii)),
+        ] {
+            let name = domain.parse::<DomainName>().map(|domain| Name::try_from(&domain));
+            assert_eq!(name.unwrap().as_ref().map(Name::as_str).map_err(Clone::clone), expected, "{domain:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use smtp_client::queue::{Carrier, Parcel, Said, Verdict};
 use smtp_proto::address::{Domain, ForwardPath, Mailbox};
 use smtp_spool::Recipient;
 
+use crate::addressing::is_postmaster;
 use crate::maildir::{Maildir, MaildirError, UniqueName};
 
 /// Where the mailboxes of this host are.
@@ -57,8 +58,16 @@ struct Hand<'a> {
 }
 
 impl Hand<'_> {
+    fn is_here(&self, domain: &Domain) -> bool {
+        domain.name().zip(self.host.name()).is_some_and(|(domain, host)| host.is(domain.as_str()))
+    }
+
     fn deliver(&self, parcel: &Parcel<'_>, number: usize, recipient: &Recipient) -> Result<Verdict, MaildirError> {
         let mailbox = match &recipient.forward_path {
+            // Who looks after this host has one mailbox, whatever it is called by.
+            ForwardPath::Mailbox(mailbox) if is_postmaster(mailbox.local_part()) && self.is_here(mailbox.domain()) => {
+                self.postmaster.clone()
+            }
             ForwardPath::Mailbox(mailbox) => mailbox.clone(),
             ForwardPath::Postmaster => self.postmaster.clone(),
         };
