@@ -13,6 +13,7 @@ mod mount;
 mod power_cut;
 mod unsafe_order;
 mod shortage;
+mod full_mailbox;
 mod failing_disk;
 mod batch;
 
@@ -54,7 +55,10 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     }
     println!("\n== not enough of everything");
     match Mount::tmpfs("size=1m") {
-        Ok(_) => shortage::full_disk(&programs, &mut tally),
+        Ok(_) => {
+            shortage::full_disk(&programs, &mut tally);
+            tally.check("full disk in delivery", full_mailbox::run(&programs));
+        }
         Err(_) => tally.skip("full disk", "run as root, with the right to mount a tmpfs"),
     }
     tally.check("few descriptors", shortage::few_descriptors(&programs));

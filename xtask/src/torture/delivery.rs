@@ -129,7 +129,7 @@ fn spooled(spool: &Path) -> Outcome<usize> {
     Ok(reader.list().or_fail("listing the spool")?.count())
 }
 
-fn wait_until_done(spool: &Path) -> Outcome {
+pub(super) fn wait_until_done(spool: &Path) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     while spooled(spool)? > 0 {
         ensure(Instant::now() < deadline, || "the spool does not become empty".to_owned())?;
@@ -152,7 +152,7 @@ fn compare(scratch: &Scratch, acknowledged: &[u64]) -> Outcome {
 }
 
 /// How often each letter, or a report of it, is in a mailbox.
-fn found(directory: &Path) -> Outcome<BTreeMap<u64, usize>> {
+pub(super) fn found(directory: &Path) -> Outcome<BTreeMap<u64, usize>> {
     let mut found = BTreeMap::new();
     if !directory.is_dir() {
         return Ok(found);
