@@ -132,6 +132,16 @@ impl LocalAddressing {
         &self.domains
     }
 
+    /// The only mailboxes, if they are listed.
+    pub fn recipients(&self) -> Option<&Recipients> {
+        self.recipients.as_ref()
+    }
+
+    /// The names that stand for others.
+    pub fn aliases(&self) -> &Aliases {
+        &self.aliases
+    }
+
     /// Whether mail can be sent on to other domains.
     pub fn is_relaying(&self) -> bool {
         self.is_relaying

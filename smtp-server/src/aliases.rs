@@ -119,6 +119,11 @@ impl Aliases {
         self.catch_alls.get(&fold(domain.as_str()))
     }
 
+    /// How many entries there are.
+    pub fn count(&self) -> usize {
+        self.addresses.len() + self.local_parts.len() + self.catch_alls.len()
+    }
+
     /// All entries, in the order of the file.
     pub fn entries(&self) -> Vec<&Alias> {
         let mut entries: Vec<_> =

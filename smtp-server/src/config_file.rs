@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::setup;
 
 /// All settings, and what the errors of those call them that are looked at only later.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) options: Options,
     /// Settings that name a file, with the configuration file and the line that say so, if it was not the command line.

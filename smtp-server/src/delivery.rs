@@ -11,8 +11,6 @@
 
 mod mailboxes;
 
-use std::sync::Arc;
-
 use smtp_client::queue::{Carrier, Route, Router, Said, Transport, Verdict};
 use smtp_proto::address::{Domain, ForwardPath};
 use smtp_proto::parameter::{OriginalRecipient, RcptParameters};
@@ -20,6 +18,7 @@ use smtp_proto::reply::Reply;
 use smtp_spool::{Lane, Recipient};
 
 use crate::addressing::{LocalAddressing, Meaning, Outcome};
+use crate::reload::CurrentAddressing;
 pub use mailboxes::Mailboxes;
 pub use smtp_client::queue::outside::Outside;
 
@@ -27,15 +26,16 @@ const LOCAL: &str = "local";
 
 /// The far side of a server.
 pub struct Delivery {
-    addressing: Arc<LocalAddressing>,
+    addressing: CurrentAddressing,
     mailboxes: Mailboxes,
     outside: Outside,
 }
 
 impl Delivery {
-    /// Mail for this host goes to `mailboxes`, as `addressing` says; the rest goes `outside`.
-    pub fn new(addressing: Arc<LocalAddressing>, mailboxes: Mailboxes, outside: Outside) -> Self {
-        Delivery { addressing, mailboxes, outside }
+    /// Mail for this host goes to `mailboxes`, as `addressing` says, which may change while mail is on its way; the rest goes
+    /// `outside`.
+    pub fn new(addressing: impl Into<CurrentAddressing>, mailboxes: Mailboxes, outside: Outside) -> Self {
+        Delivery { addressing: addressing.into(), mailboxes, outside }
     }
 
     fn lane_to(&self, domain: &Domain) -> Route {
@@ -44,13 +44,13 @@ impl Delivery {
 
     /// The targets of an alias, each with the wishes of the recipient it stands for, whose address is the original one
     /// (RFC 3461, 5.2.7).
-    fn targets(&self, recipient: &Recipient) -> Route {
+    fn targets(addressing: &LocalAddressing, recipient: &Recipient) -> Route {
         let path = &recipient.forward_path;
         let orcpt = recipient.parameters.orcpt.clone().or_else(|| path.mailbox().and_then(OriginalRecipient::of));
         let parameters = RcptParameters { notify: recipient.parameters.notify, orcpt };
         let mut targets = Vec::new();
         let mut refusal = None;
-        for step in self.addressing.expand(path).steps {
+        for step in addressing.expand(path).steps {
             match step.outcome {
                 Outcome::Mailbox(_) | Outcome::Relay => {
                     targets.push(Recipient { forward_path: step.address, parameters: parameters.clone() });
@@ -73,14 +73,15 @@ impl Delivery {
 impl Router for Delivery {
     fn route(&self, recipient: &Recipient, is_target: bool) -> Route {
         let path = &recipient.forward_path;
-        match self.addressing.look_up(path) {
+        let addressing = self.addressing.get();
+        match addressing.look_up(path) {
             Meaning::Elsewhere => match path {
                 ForwardPath::Mailbox(mailbox) => self.lane_to(mailbox.domain()),
                 ForwardPath::Postmaster => lane(LOCAL),
             },
             Meaning::Mailbox(_) => lane(LOCAL),
             Meaning::Alias { .. } if is_target => lane(LOCAL),
-            Meaning::Alias { .. } => self.targets(recipient),
+            Meaning::Alias { .. } => Self::targets(&addressing, recipient),
             // It was somebody's when it was accepted.
             Meaning::Unknown => refused(&crate::replies::unknown_recipient()),
             Meaning::Odd => refused(&crate::replies::odd_local_part()),

@@ -25,7 +25,8 @@ struct Explanation {
 /// Explains to standard output. Whoever closed it does not want to know.
 pub(crate) fn run(explain: &Explain) -> Result<u8, Failure> {
     let settings = config_file::complete(explain.options())?;
-    let policy = setup::policy(&settings, &setup::hostname(&settings.options))?;
+    let reloader = setup::addressing(&settings, &setup::hostname(&settings.options))?;
+    let policy = setup::policy(&settings, &reloader);
     let Explanation { text, code } = explanation(&policy, &explain.address);
     let mut output = std::io::stdout();
     for line in text.lines() {

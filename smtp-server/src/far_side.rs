@@ -8,11 +8,11 @@ use smtp_client::dns::{Settings as DnsSettings, SystemResolver};
 use smtp_client::lmtp_server::LmtpServer;
 use smtp_client::mx::Own;
 use smtp_client::queue::{Queue, Runner, Schedule, Settings};
-use smtp_server::addressing::LocalAddressing;
 use smtp_server::delivery::{Delivery, Mailboxes, Outside};
 use smtp_server::maildir::{Layout, Maildir};
 use smtp_server::proto::address::{Domain, DomainName, LocalPart, Mailbox};
 use smtp_server::relay_route::RelayRoute;
+use smtp_server::reload::CurrentAddressing;
 use smtp_server::spool::Store;
 
 use crate::exit::{self, Failure};
@@ -31,7 +31,7 @@ pub(crate) struct FarSide {
     pub(crate) listen: Vec<SocketAddr>,
     /// Whether more than one domain is served, each with mailboxes of its own.
     pub(crate) has_several_domains: bool,
-    pub(crate) addressing: Arc<LocalAddressing>,
+    pub(crate) addressing: CurrentAddressing,
 }
 
 impl FarSide {
@@ -44,7 +44,7 @@ impl FarSide {
             Deliver::Lmtp(server) => Mailboxes::Lmtp { server: server.clone(), hello_name: hostname.clone() },
         };
         let own = Own {
-            names: self.addressing.domains().iter().cloned().chain([self.hostname.clone()]).collect(),
+            names: self.addressing.get().domains().iter().cloned().chain([self.hostname.clone()]).collect(),
             addresses: self.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
         };
         let resolver = Box::new(SystemResolver::new(self.dns_settings()));
@@ -60,7 +60,8 @@ impl FarSide {
         let layout = if self.has_several_domains { Layout::DomainAndLocalPart } else { Layout::LocalPart };
         let maildir = Maildir::open(path, layout)
             .map_err(|error| Failure::new(exit::SPOOL, format!("--deliver maildir:{}: {error}", path.display())))?;
-        let home = self.addressing.domains().first().unwrap_or(&self.hostname);
+        let addressing = self.addressing.get();
+        let home = addressing.domains().first().unwrap_or(&self.hostname);
         let postmaster = Mailbox::new(LocalPart::postmaster(), Domain::Name(home.clone()))
             .map_err(|error| Failure::new(exit::CONFIG, format!("postmaster at {home}: {error}")))?;
         Ok(Mailboxes::Maildir { maildir, postmaster, host: Domain::Name(self.hostname.clone()) })

@@ -74,6 +74,10 @@ fn run(options: Options) -> Result<(), Failure> {
     let server = Server::start(setup.config, listeners, spool.clone(), Arc::new(setup.policy))
         .map_err(|error| Failure::new(exit::SYSTEM, format!("the server cannot be started: {error}")))?;
     let runner = setup.far_side.start(spool)?;
+    let watch = setup
+        .reloader
+        .watch()
+        .map_err(|error| Failure::new(exit::SYSTEM, format!("the files cannot be watched: {error}")))?;
     let signals = stop_on_signal(server.stopper())?;
     for address in server.addresses() {
         say(&format!("listening on {address}"));
@@ -82,6 +86,7 @@ fn run(options: Options) -> Result<(), Failure> {
     if let Some(runner) = runner {
         end_deliveries(runner, &signals);
     }
+    drop(watch);
     drop(control);
     log::info!("stopped");
     Ok(())

@@ -46,10 +46,10 @@ pub(crate) struct Options {
     /// where messages are kept (default ./spool)
     #[argh(option, arg_name = "dir")]
     pub(crate) spool: Option<PathBuf>,
-    /// the mailboxes there are, one address or local part a line (default: every local part)
+    /// the mailboxes there are, one address or local part a line (default: every local part); read again when it changes
     #[argh(option, arg_name = "file")]
     pub(crate) recipients: Option<PathBuf>,
-    /// names that stand for others, as in aliases(5): `sales: alice, bob@example.net`
+    /// names that stand for others, as in aliases(5): `sales: alice, bob@example.net`; read again when it changes
     #[argh(option, arg_name = "file")]
     pub(crate) aliases: Option<PathBuf>,
     /// how mail for other domains leaves: none (the default), smart:HOST:PORT or mx

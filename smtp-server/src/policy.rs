@@ -14,6 +14,7 @@ use smtp_proto::transaction::{Recipient, Transaction};
 use crate::addressing::{LocalAddressing, Refusal};
 use crate::network::Network;
 use crate::recipients::Recipients;
+use crate::reload::CurrentAddressing;
 
 /// Answers the questions of all sessions; called from many threads at once.
 pub trait Policy: Send + Sync {
@@ -44,7 +45,7 @@ pub trait Policy: Send + Sync {
 /// Takes mail for the mailboxes and aliases of this host, and for nobody else: never an open relay, loopback included.
 #[derive(Clone, Debug)]
 pub struct LocalPolicy {
-    addressing: Arc<LocalAddressing>,
+    addressing: CurrentAddressing,
     relay_from: Vec<Network>,
 }
 
@@ -54,10 +55,10 @@ impl LocalPolicy {
         LocalPolicy::from(Arc::new(LocalAddressing::new(domains)))
     }
 
-    /// Only these local parts or addresses.
+    /// Only these local parts or addresses. They stay these: what the policy may have shared before, it shares no longer.
     pub fn with_recipients(self, recipients: Recipients) -> Self {
-        let addressing = Arc::unwrap_or_clone(self.addressing).with_recipients(recipients);
-        LocalPolicy { addressing: Arc::new(addressing), ..self }
+        let addressing = Arc::unwrap_or_clone(self.addressing.get()).with_recipients(recipients);
+        LocalPolicy { addressing: addressing.into(), ..self }
     }
 
     /// Peers in these networks may send anywhere, if this host relays at all ([`LocalAddressing::with_relaying`]). The
@@ -66,34 +67,46 @@ impl LocalPolicy {
         LocalPolicy { relay_from: networks, ..self }
     }
 
-    /// What addresses mean here.
-    pub fn addressing(&self) -> &Arc<LocalAddressing> {
-        &self.addressing
+    /// What addresses mean here, now.
+    pub fn addressing(&self) -> Arc<LocalAddressing> {
+        self.addressing.get()
     }
 
     /// Whether any peer may send to other domains.
     pub fn is_relaying_for_some(&self) -> bool {
-        self.addressing.is_relaying() && !self.relay_from.is_empty()
+        self.addressing.get().is_relaying() && !self.relay_from.is_empty()
     }
 
     /// Whether this peer may send to other domains.
     pub fn may_relay(&self, peer: SocketAddr) -> bool {
-        self.addressing.is_relaying() && self.relay_from.iter().any(|network| network.contains(peer.ip()))
+        self.addressing.get().is_relaying() && self.is_named(peer)
+    }
+
+    fn is_named(&self, peer: SocketAddr) -> bool {
+        self.relay_from.iter().any(|network| network.contains(peer.ip()))
     }
 }
 
 impl From<Arc<LocalAddressing>> for LocalPolicy {
     /// For a host that asks the same addressing when it delivers.
     fn from(addressing: Arc<LocalAddressing>) -> Self {
+        CurrentAddressing::from(addressing).into()
+    }
+}
+
+impl From<CurrentAddressing> for LocalPolicy {
+    /// The same for a host on which that changes.
+    fn from(addressing: CurrentAddressing) -> Self {
         LocalPolicy { addressing, relay_from: Vec::new() }
     }
 }
 
 impl Policy for LocalPolicy {
     fn rcpt(&self, peer: SocketAddr, _transaction: &Transaction, recipient: &Recipient) -> Decision {
-        match self.addressing.accepts(&recipient.forward_path) {
+        let addressing = self.addressing.get();
+        match addressing.accepts(&recipient.forward_path) {
             Ok(()) => Decision::Accept,
-            Err(Refusal::Elsewhere) if self.may_relay(peer) => Decision::Accept,
+            Err(Refusal::Elsewhere) if addressing.is_relaying() && self.is_named(peer) => Decision::Accept,
             Err(refusal) => Decision::Refuse(refusal.reply()),
         }
     }

@@ -102,6 +102,11 @@ impl Recipients {
         Ok(())
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.local_parts.len() + self.addresses.len()
+    }
+
     /// Whether somebody of this name has a mailbox.
     pub fn contains(&self, local_part: &str, domain: &DomainName) -> bool {
         let local_part = fold(local_part);

@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use nix::unistd::Uid;
+use nix::unistd::{Uid, User};
 use smtp_server::Config;
 use smtp_server::addressing::LocalAddressing;
 use smtp_server::aliases::{self, Aliases};
@@ -16,6 +15,7 @@ use smtp_server::policy::LocalPolicy;
 use smtp_server::proto::address::DomainName;
 use smtp_server::recipients::Recipients;
 use smtp_server::relay_route::RelayRoute;
+use smtp_server::reload::{CurrentAddressing, Reloader};
 use smtp_server::spool::{Options as SpoolOptions, Spool};
 
 use crate::config_file::Settings;
@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     pub(crate) policy: LocalPolicy,
     pub(crate) far_side: FarSide,
+    /// What keeps the addressing of both up to date.
+    pub(crate) reloader: Reloader,
 }
 
 impl Setup {
@@ -55,16 +57,17 @@ impl Setup {
             None => None,
         };
         let hostname = hostname(options);
-        let policy = policy(settings, &hostname)?;
-        let far_side = far_side(options, &hostname, &policy)?;
+        let reloader = addressing(settings, &hostname)?;
+        let far_side = far_side(options, &hostname, reloader.addressing())?;
         Ok(Setup {
             listen: options.listen.clone(),
             spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
             spool_options: SpoolOptions { keep_max_bytes: options.keep_max_bytes, ..SpoolOptions::default() },
             account,
             config: config(options, hostname).map_err(wrong)?,
-            policy,
+            policy: policy(settings, &reloader),
             far_side,
+            reloader,
         })
     }
 
@@ -77,7 +80,12 @@ impl Setup {
 }
 
 /// Whom mail is taken for, and from whom.
-pub(crate) fn policy(settings: &Settings, hostname: &DomainName) -> Result<LocalPolicy, Failure> {
+pub(crate) fn policy(settings: &Settings, reloader: &Reloader) -> LocalPolicy {
+    LocalPolicy::from(reloader.addressing().clone()).with_relay_from(settings.options.relay_from.clone())
+}
+
+/// What addresses mean here, and how to find out again.
+pub(crate) fn addressing(settings: &Settings, hostname: &DomainName) -> Result<Reloader, Failure> {
     let options = &settings.options;
     options
         .relay
@@ -85,12 +93,13 @@ pub(crate) fn policy(settings: &Settings, hostname: &DomainName) -> Result<Local
         .unwrap_or_default()
         .check(&options.relay_from)
         .map_err(|error| wrong(format!("--{error}")))?;
-    let addressing = addressing(settings, hostname)?;
-    Ok(LocalPolicy::from(Arc::new(addressing)).with_relay_from(options.relay_from.clone()))
+    let files = options.recipients.iter().chain(&options.aliases).cloned().collect();
+    let (settings, hostname) = (settings.clone(), hostname.clone());
+    Reloader::new(files, move || read_addressing(&settings, &hostname)).map_err(wrong)
 }
 
 /// Where accepted mail goes.
-fn far_side(options: &Options, hostname: &DomainName, policy: &LocalPolicy) -> Result<FarSide, Failure> {
+fn far_side(options: &Options, hostname: &DomainName, addressing: &CurrentAddressing) -> Result<FarSide, Failure> {
     let deliver = options.deliver.clone().unwrap_or(Deliver::Keep);
     let relay = options.relay.clone().unwrap_or_default();
     // A kept message is not queued, so nobody would send it on.
@@ -110,12 +119,12 @@ fn far_side(options: &Options, hostname: &DomainName, policy: &LocalPolicy) -> R
         hostname: hostname.clone(),
         listen: options.listen.clone(),
         has_several_domains: options.domain.len() > 1,
-        addressing: policy.addressing().clone(),
+        addressing: addressing.clone(),
     })
 }
 
-/// What addresses mean here: the domains, and the files that are named.
-fn addressing(settings: &Settings, hostname: &DomainName) -> Result<LocalAddressing, Failure> {
+/// The domains, and the files that are named, at the start and whenever one of them has changed.
+fn read_addressing(settings: &Settings, hostname: &DomainName) -> Result<LocalAddressing, String> {
     let options = &settings.options;
     let domains = match options.domain.as_slice() {
         [] => vec![hostname.clone(), localhost()],
@@ -133,7 +142,7 @@ fn addressing(settings: &Settings, hostname: &DomainName) -> Result<LocalAddress
         let name = settings.name_of("aliases", path);
         let aliases = read_aliases(path, &name, addressing.domains())?;
         addressing = addressing.with_aliases(aliases);
-        addressing.check().map_err(|error| wrong(format!("{name}: {error}")))?;
+        addressing.check().map_err(|error| format!("{name}: {error}"))?;
     }
     Ok(addressing)
 }
@@ -196,18 +205,28 @@ fn wrong(text: impl Into<String>) -> Failure {
     Failure::new(exit::CONFIG, text)
 }
 
-fn read_recipients(path: &Path, name: &str, domains: &[DomainName]) -> Result<Recipients, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("{name}: {error}")))?;
-    Recipients::parse_for(&text, domains).map_err(|error| wrong(format!("{name}: {error}")))
+fn read_recipients(path: &Path, name: &str, domains: &[DomainName]) -> Result<Recipients, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(name, &error))?;
+    Recipients::parse_for(&text, domains).map_err(|error| format!("{name}: {error}"))
 }
 
 /// No more is read than an alias file may hold, and one octet, by which one that is too large shows.
-fn read_aliases(path: &Path, name: &str, domains: &[DomainName]) -> Result<Aliases, Failure> {
+fn read_aliases(path: &Path, name: &str, domains: &[DomainName]) -> Result<Aliases, String> {
     let mut text = String::new();
-    let file = File::open(path).map_err(|error| wrong(format!("{name}: {error}")))?;
+    let file = File::open(path).map_err(|error| unreadable(name, &error))?;
     let mut start = file.take(aliases::MOST_OCTETS as u64 + 1);
-    start.read_to_string(&mut text).map_err(|error| wrong(format!("{name}: {error}")))?;
-    Aliases::parse_for(&text, domains).map_err(|error| wrong(format!("{name}: {error}")))
+    start.read_to_string(&mut text).map_err(|error| unreadable(name, &error))?;
+    Aliases::parse_for(&text, domains).map_err(|error| format!("{name}: {error}"))
+}
+
+/// The start may be root's, and what comes later is another user's: so it says whose.
+fn unreadable(name: &str, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return format!("{name}: {error}");
+    }
+    let id = Uid::effective();
+    let user = User::from_uid(id).ok().flatten().map_or_else(|| id.to_string(), |user| user.name);
+    format!("{name}: {error}; let the user \"{user}\" read it")
 }
 
 /// What this host calls itself, if that is a name that mail can use.

@@ -59,6 +59,45 @@ fn into_the_maildir() {
     assert_eq!(site.mail("postmaster").len(), 2);
 }
 
+/// Recipients and aliases change while the server runs: what is right is taken by RCPT and by the delivery, also in a session
+/// that is open; what is wrong changes nothing.
+#[test]
+fn new_recipients_and_aliases_need_no_restart() {
+    let site = Site::new("example.org");
+    let [recipients, aliases] = [site.write("recipients", "bob\n"), site.write("aliases", "sales: bob\n")];
+    let server = site.start(&["--recipients", &recipients, "--aliases", &aliases]);
+    // Renamed into place, so that nobody sees half of it however slow this test is.
+    let put = |name: &str, text: &str| fs::rename(site.write("new", text), site.path(name)).unwrap();
+    let mut peer = server.greeted();
+    peer.agree("MAIL FROM:<alice@far.example>");
+    peer.expect("RCPT TO:<ann@example.org>", "550 5.1.1 ");
+
+    put("recipients", "bob\nann\n");
+    server.wait_for_line(|line| line.contains(" INFO ") && line.contains("recipients=2 aliases=1"));
+    peer.agree("RCPT TO:<ann@example.org>");
+    put("aliases", "sales: ann\nhelp: sales\n");
+    server.wait_for_line(|line| line.contains("recipients=2 aliases=2"));
+    hand_over(&server, "<alice@far.example>", &["<sales@example.org>"], LETTER);
+    assert_contains(&site.only_mail("ann"), &["\nDelivered-To: ann@example.org\n"]);
+
+    put("recipients", "carol\nno body\n");
+    let line = server.wait_for_line(|line| line.contains(" ERROR "));
+    assert_contains(&line, &[&recipients, ": line 2: ", "; what was read before stays in force"]);
+    peer.expect("RCPT TO:<carol@example.org>", "550 5.1.1 ");
+    peer.agree("RCPT TO:<bob@example.org>");
+    // A list that is right by itself, and of which the aliases want more.
+    put("recipients", "bob\ncarol\n");
+    let line = server.wait_for_line(|line| line.contains(" ERROR "));
+    assert_contains(&line, &[&aliases, ": line 1: sales leads to <ann@example.org>, "]);
+    peer.agree("RCPT TO:<help@example.org>");
+
+    put("recipients", "ann\ncarol\n");
+    server.wait_for_line(|line| line.contains("recipients=2 aliases=2"));
+    peer.agree("RCPT TO:<carol@example.org>");
+    peer.expect("RCPT TO:<bob@example.org>", "550 5.1.1 ");
+    assert_eq!(server.seen().iter().filter(|line| line.contains(" ERROR ")).count(), 2);
+}
+
 /// Row N094: one place, several, a circle that is cut, and one elsewhere: each end gets one copy.
 #[test]
 fn along_aliases() {

@@ -382,6 +382,30 @@ fn root_becomes_somebody_else() {
     assert!(code == 77 && said.contains("belongs to the user with number"), "{code} {said}");
 }
 
+/// What root could read at the start, the user that it became may not: the log says so, and it is taken once it is mended.
+#[test]
+fn a_list_that_only_root_can_read() {
+    if !Uid::effective().is_root() || User::from_name("nobody").unwrap().is_none() {
+        println!("skipped: this needs root, and a user called nobody");
+        return;
+    }
+    let place = Place::new();
+    let set_mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(place.0.path(), 0o755);
+    let nobody = User::from_name("nobody").unwrap().unwrap();
+    std::fs::create_dir(place.path("spool")).unwrap();
+    chown(&place.path("spool"), Some(nobody.uid), Some(nobody.gid)).unwrap();
+    let list = place.write("recipients", "bob\n");
+    set_mode(Path::new(&list), 0o600);
+    let server = place.server(&["--user", "nobody", "--recipients", &list]);
+    place.write("recipients", "bob\nann\n");
+    let line = server.wait_for_line(|line| line.contains(" ERROR "));
+    assert!(line.contains(&list) && line.contains("; let the user \"nobody\" read it; "), "{line}");
+    set_mode(Path::new(&list), 0o644);
+    server.wait_for_line(|line| line.contains("recipients=2 aliases=0"));
+    server.greeted().send_message("a@b.example", &["ann@example.org"], "she is there\r\n");
+}
+
 #[cfg(target_os = "linux")]
 fn assert_ids(server: &ServerProcess, user: Uid, group: Gid) {
     let status = server.status();

@@ -1,0 +1,392 @@
+//! What addresses mean here while that changes: the files behind it are read again when they have changed.
+//!
+//! [`CurrentAddressing`] is the meaning of now. The policy and the delivery share one, and each of their answers comes from
+//! one version of it. A [`Reloader`] knows how it is read and from which files, and [`Reloader::watch`] looks at them every
+//! second, in a thread of its own:
+//!
+//! ```
+//! use smtp_server::addressing::LocalAddressing;
+//! use smtp_server::policy::LocalPolicy;
+//! use smtp_server::recipients::Recipients;
+//! use smtp_server::reload::Reloader;
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("recipients");
+//! # std::fs::write(&path, "bob\n")?;
+//! let file = path.clone();
+//! let read = move || {
+//!     let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+//!     let recipients = Recipients::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+//!     Ok(LocalAddressing::new(["example.org".parse().expect("a domain")]).with_recipients(recipients))
+//! };
+//! let reloader = Reloader::new(vec![path], read)?;
+//! let policy = LocalPolicy::from(reloader.addressing().clone()); // and Delivery::new(reloader.addressing().clone(), ..)
+//! let watch = reloader.watch()?; // until this is dropped
+//! assert!(policy.addressing().accepts(&"<bob@example.org>".parse()?).is_ok());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Sender};
+
+use crate::addressing::LocalAddressing;
+
+/// How often the files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// After how many looks a file that could not be read is tried again, though it has not changed: it may have been for want of
+/// descriptors. Not at each look, since a wrong file may be a large one.
+const LOOKS_BEFORE_RETRY: u32 = 30;
+
+/// What addresses mean here, now. A clone shares it.
+#[derive(Clone, Debug)]
+pub struct CurrentAddressing {
+    cell: Arc<RwLock<Arc<LocalAddressing>>>,
+}
+
+impl CurrentAddressing {
+    /// What it is now. It stays what it is for whoever holds it, so a question that takes several look-ups asks once.
+    pub fn get(&self) -> Arc<LocalAddressing> {
+        self.cell.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it is from now on, for all who share it, in one step.
+    pub fn replace(&self, addressing: impl Into<Arc<LocalAddressing>>) {
+        let mut new = addressing.into();
+        std::mem::swap(&mut *self.cell.write().unwrap_or_else(PoisonError::into_inner), &mut new);
+        // The old one may have many names; it is dropped here, where nobody waits for the lock any more.
+        drop(new);
+    }
+}
+
+impl<A: Into<Arc<LocalAddressing>>> From<A> for CurrentAddressing {
+    fn from(addressing: A) -> Self {
+        CurrentAddressing { cell: Arc::new(RwLock::new(addressing.into())) }
+    }
+}
+
+/// Reads an addressing, at first and whenever one of its files has changed.
+pub struct Reloader {
+    current: CurrentAddressing,
+    files: Vec<PathBuf>,
+    read: Box<dyn Fn() -> Result<LocalAddressing, String> + Send>,
+    /// How the files were at the last look.
+    seen: Vec<FileState>,
+    /// How they were when they were last read, well or not.
+    tried: Vec<FileState>,
+    /// Why that came to nothing.
+    failure: Option<Failure>,
+}
+
+/// Why the files could not be taken.
+struct Failure {
+    reason: String,
+    /// Since the last try.
+    looks: u32,
+}
+
+/// What tells one version of a file from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum FileState {
+    There {
+        device: u64,
+        inode: u64,
+        octets: u64,
+        modified: (i64, i64),
+        /// By this it shows that the file may be read now, after a `chmod`.
+        changed: (i64, i64),
+    },
+    /// A pipe gives what it has once, and whoever opens one may wait for ever.
+    Pipe,
+    /// Gone, or out of reach.
+    NotThere(io::ErrorKind),
+}
+
+/// What a look at the files has led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum News {
+    /// There is a new meaning.
+    Taken(String),
+    /// There is none, and that was not said yet.
+    Refused(String),
+}
+
+/// A thread that looks at the files. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    _running: Option<Sender<()>>,
+}
+
+impl Reloader {
+    /// Reads for the first time. What `read` says of an error names the file and the line, and what to do.
+    pub fn new(
+        files: Vec<PathBuf>,
+        read: impl Fn() -> Result<LocalAddressing, String> + Send + 'static,
+    ) -> Result<Self, String> {
+        // Looked at first, so that a change in between is one that is found.
+        let seen = states(&files);
+        let current = CurrentAddressing::from(read()?);
+        Ok(Reloader { current, files, read: Box::new(read), tried: seen.clone(), seen, failure: None })
+    }
+
+    /// What is kept up to date, to be shared.
+    pub fn addressing(&self) -> &CurrentAddressing {
+        &self.current
+    }
+
+    /// Looks at the files every second until the `Watch` is dropped, and logs what comes of it. With no file there is no
+    /// thread.
+    pub fn watch(mut self) -> io::Result<Watch> {
+        if self.files.is_empty() {
+            return Ok(Watch { _running: None });
+        }
+        let (running, stopped) = crossbeam_channel::bounded::<()>(0);
+        // Nobody waits for the thread: it may be reading from a file server that does not answer, and leaves nothing undone.
+        std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
+            while stopped.recv_timeout(LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                match self.look() {
+                    Some(News::Taken(text)) => log::info!("{text}"),
+                    Some(News::Refused(text)) => log::error!("{text}"),
+                    None => {}
+                }
+            }
+        })?;
+        Ok(Watch { _running: Some(running) })
+    }
+
+    fn look(&mut self) -> Option<News> {
+        let states = states(&self.files);
+        // An editor may be half way through: what is read has stood still from one look to the next. That asks no clock, which
+        // a file server may have of its own.
+        let stands_still = states == self.seen;
+        self.seen = states;
+        let has_changed = self.seen != self.tried;
+        let is_retry = self.failure.as_mut().is_some_and(|failure| {
+            failure.looks += 1;
+            failure.looks >= LOOKS_BEFORE_RETRY
+        });
+        if !stands_still || !(has_changed || is_retry) {
+            return None;
+        }
+        self.tried.clone_from(&self.seen);
+        match self.read_again() {
+            Ok(addressing) => {
+                let text = format!("new recipients or aliases are in force: {}", numbers(&addressing));
+                self.current.replace(addressing);
+                self.failure = None;
+                Some(News::Taken(text))
+            }
+            Err(reason) => {
+                let text = format!("{reason}; what was read before stays in force");
+                let old = self.failure.replace(Failure { reason: reason.clone(), looks: 0 });
+                let is_new = has_changed || old.is_none_or(|old| old.reason != reason);
+                is_new.then_some(News::Refused(text))
+            }
+        }
+    }
+
+    fn read_again(&self) -> Result<LocalAddressing, String> {
+        match self.files.iter().zip(&self.seen).find(|(_, state)| **state == FileState::Pipe) {
+            Some((pipe, _)) => Err(format!("{}: a pipe is read only once; restart the server", pipe.display())),
+            None => (self.read)(),
+        }
+    }
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloader").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+fn states(files: &[PathBuf]) -> Vec<FileState> {
+    files.iter().map(|file| FileState::of(file)).collect()
+}
+
+fn numbers(addressing: &LocalAddressing) -> String {
+    let recipients = addressing.recipients().map_or("all".to_owned(), |recipients| recipients.count().to_string());
+    format!("recipients={recipients} aliases={}", addressing.aliases().count())
+}
+
+impl FileState {
+    fn of(path: &Path) -> Self {
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.file_type().is_fifo() => FileState::Pipe,
+            Ok(metadata) => FileState::There {
+                device: metadata.dev(),
+                inode: metadata.ino(),
+                octets: metadata.len(),
+                modified: (metadata.mtime(), metadata.mtime_nsec()),
+                changed: (metadata.ctime(), metadata.ctime_nsec()),
+            },
+            Err(error) => FileState::NotThere(error.kind()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::recipients::Recipients;
+
+    /// A list of recipients in a directory of its own, and what reads it.
+    struct Place {
+        _directory: TempDir,
+        path: PathBuf,
+        reloader: Reloader,
+    }
+
+    impl Place {
+        fn new(text: &str) -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("recipients");
+            fs::write(&path, text).unwrap();
+            let file = path.clone();
+            let reloader = Reloader::new(vec![path.clone()], move || {
+                let text = fs::read_to_string(&file).map_err(|error| format!("list: {error}"))?;
+                let recipients = Recipients::parse(&text).map_err(|error| format!("list: {error}"))?;
+                Ok(LocalAddressing::new(["us.example".parse().unwrap()]).with_recipients(recipients))
+            });
+            Place { _directory: directory, path, reloader: reloader.unwrap() }
+        }
+
+        /// A new file under the old name, as most editors leave one.
+        fn put(&self, text: &str) {
+            let new = self.path.with_extension("new");
+            fs::write(&new, text).unwrap();
+            fs::rename(new, &self.path).unwrap();
+        }
+
+        /// What is said once the file stands still.
+        fn news(&mut self) -> Option<News> {
+            let first = self.reloader.look();
+            assert_eq!(first, None, "the file may not be complete");
+            self.reloader.look()
+        }
+
+        fn has(&self, name: &str) -> bool {
+            let path = format!("<{name}@us.example>").parse().unwrap();
+            self.reloader.addressing().get().accepts(&path).is_ok()
+        }
+    }
+
+    fn taken(numbers: &str) -> Option<News> {
+        Some(News::Taken(format!("new recipients or aliases are in force: {numbers}")))
+    }
+
+    fn refused(reason: &str) -> Option<News> {
+        Some(News::Refused(format!("{reason}; what was read before stays in force")))
+    }
+
+    #[test]
+    fn a_new_version_is_taken_once_for_all_who_share() {
+        let mut place = Place::new("bob\n");
+        let shared = place.reloader.addressing().clone();
+        let before = shared.get();
+        assert_eq!(place.news(), None);
+        place.put("bob\nann\n");
+        assert_eq!(place.news(), taken("recipients=2 aliases=0"));
+        assert_eq!(place.news(), None);
+        let ann = "<ann@us.example>".parse().unwrap();
+        assert!(shared.get().accepts(&ann).is_ok());
+        assert!(before.accepts(&ann).is_err(), "whoever asked before goes on with what it was");
+    }
+
+    #[test]
+    fn what_is_being_written_is_left_alone() {
+        let mut place = Place::new("bob\n");
+        for text in ["b", "bob\na", "bob\nann\nca", "bob\nann\ncarol\n"] {
+            fs::write(&place.path, text).unwrap();
+            assert_eq!(place.reloader.look(), None, "{text:?}");
+            assert!(place.has("bob") && !place.has("ann"));
+        }
+        assert_eq!(place.reloader.look(), taken("recipients=3 aliases=0"));
+    }
+
+    #[test]
+    fn a_wrong_version_is_told_once_and_changes_nothing() {
+        let mut place = Place::new("bob\n");
+        place.put("ann\nno body\n");
+        let Some(News::Refused(text)) = place.news() else { panic!("it is wrong") };
+        assert!(
+            text.starts_with("list: line 2: ") && text.ends_with("; what was read before stays in force"),
+            "{text}"
+        );
+        for _ in 0..3 * LOOKS_BEFORE_RETRY {
+            assert_eq!(place.reloader.look(), None);
+        }
+        assert!(place.has("bob") && !place.has("ann"));
+        // Another change that is as wrong is another mistake, which somebody makes now.
+        place.put("ann\nno body\n");
+        assert_eq!(place.news(), Some(News::Refused(text)));
+        place.put("ann\n");
+        assert_eq!(place.news(), taken("recipients=1 aliases=0"));
+        assert!(place.has("ann") && !place.has("bob"));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_changes_nothing() {
+        let mut place = Place::new("bob\n");
+        fs::remove_file(&place.path).unwrap();
+        assert_eq!(place.news(), refused("list: No such file or directory (os error 2)"));
+        assert_eq!(place.news(), None);
+        assert!(place.has("bob"));
+        place.put("bob\n");
+        assert_eq!(place.news(), taken("recipients=1 aliases=0"));
+    }
+
+    /// Nobody opens it: that would take for ever, or what was meant for somebody else.
+    #[test]
+    fn a_pipe_is_not_opened() {
+        let mut place = Place::new("bob\n");
+        fs::remove_file(&place.path).unwrap();
+        nix::unistd::mkfifo(&place.path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let said = format!("{}: a pipe is read only once; restart the server", place.path.display());
+        assert_eq!(place.news(), refused(&said));
+        assert!(place.has("bob"));
+    }
+
+    #[test]
+    fn the_thread_ends_with_its_watch() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (held, is_dropped) = crossbeam_channel::bounded::<()>(0);
+        let read = move || {
+            let _ = &held;
+            Ok(LocalAddressing::new([]))
+        };
+        let watch = Reloader::new(vec![file.path().to_owned()], read).unwrap().watch().unwrap();
+        drop(watch);
+        let patience = Duration::from_secs(20);
+        assert_eq!(is_dropped.recv_timeout(patience), Err(RecvTimeoutError::Disconnected));
+    }
+
+    /// It was for want of descriptors, say: nothing about the file changes when there are some again.
+    #[test]
+    fn what_could_not_be_read_is_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, trouble) = (directory.path().join("list"), directory.path().join("trouble"));
+        fs::write(&path, "").unwrap();
+        let is_trouble = trouble.clone();
+        let mut reloader = Reloader::new(vec![path.clone()], move || match is_trouble.exists() {
+            true => Err("trouble".to_owned()),
+            false => Ok(LocalAddressing::new([])),
+        })
+        .unwrap();
+        fs::write(&trouble, "").unwrap();
+        fs::write(&path, "new").unwrap();
+        assert_eq!((reloader.look(), reloader.look()), (None, refused("trouble")));
+        fs::remove_file(&trouble).unwrap();
+        let looks: Vec<_> = (0..LOOKS_BEFORE_RETRY).filter_map(|_| reloader.look()).collect();
+        assert_eq!(looks, [taken("recipients=all aliases=0").unwrap()]);
+    }
+}
