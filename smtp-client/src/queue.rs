@@ -34,6 +34,7 @@ use smtp_spool::{Claim, IdSource, Lane, MessageId, Recipient, Store, WorkerId};
 
 use lanes::Lanes;
 pub use schedule::Schedule;
+use step::Way;
 pub use verdict::{Said, Verdict};
 
 /// Where a recipient's mail goes.
@@ -233,7 +234,14 @@ impl Queue {
 
     fn work_in(&self, lane: &Lane, worker: &WorkerId) -> io::Result<()> {
         let worked = catch_unwind(AssertUnwindSafe(|| self.work(worker, lane)));
-        self.lanes().leave(lane, matches!(worked, Ok(Ok(step::Way::Dead))));
+        self.lanes().leave(
+            lane,
+            match worked {
+                Ok(Ok(way)) => way,
+                // That was our own fault, and says nothing about the lane.
+                _ => Way::Untried,
+            },
+        );
         // Its place is free, and somebody may have waited for it.
         self.store.wake();
         let failure = match worked {
@@ -268,7 +276,7 @@ impl Queue {
         // While we waited for our turn things may have changed.
         match self.pick() {
             _ if is_stopping.load(Ordering::SeqCst) => {}
-            Ok(Some(lane)) => self.lanes().put_back(&lane),
+            Ok(Some(lane)) => self.lanes().leave(&lane, Way::Untried),
             Ok(None) | Err(_) => *seen = self.sleep_until_change(*seen, self.sleep()),
         }
     }

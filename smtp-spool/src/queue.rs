@@ -95,10 +95,10 @@ impl Queue {
         self.claims.retain(|_, claim| claim.id != *id);
     }
 
-    /// The lanes in which somebody is due and unclaimed.
-    pub(crate) fn due_lanes(&self, now: i64) -> Vec<Lane> {
+    /// The lanes in which somebody is due and unclaimed, and how many wait there, due or not.
+    pub(crate) fn due_lanes(&self, now: i64) -> Vec<(Lane, usize)> {
         let due = self.due.iter().filter(|(_, waiting)| waiting.first().is_some_and(|(at, _)| *at <= now));
-        due.map(|(lane, _)| lane.clone()).collect()
+        due.map(|(lane, waiting)| (lane.clone(), waiting.len())).collect()
     }
 
     /// Makes whatever is due later than this due at this time. Returns of how many messages something was.

@@ -105,7 +105,7 @@ impl Store for Spool {
         self.engine.claim(worker, lane, max, now)
     }
 
-    fn due_lanes(&self, now: i64) -> Result<Vec<Lane>, StoreError> {
+    fn due_lanes(&self, now: i64) -> Result<Vec<(Lane, usize)>, StoreError> {
         Ok(lock(&self.engine.queue).due_lanes(now))
     }
 

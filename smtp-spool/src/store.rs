@@ -35,8 +35,8 @@ pub trait Store: Send + Sync {
     /// Takes up to `max` claims on recipients that stand in `lane` and are due.
     fn claim(&self, worker: &WorkerId, lane: &Lane, max: usize, now: i64) -> Result<Vec<Claim>, StoreError>;
 
-    /// The lanes in which somebody is due and unclaimed.
-    fn due_lanes(&self, now: i64) -> Result<Vec<Lane>, StoreError>;
+    /// The lanes in which somebody is due and unclaimed, and how many wait there, due or not: that costs nothing to know.
+    fn due_lanes(&self, now: i64) -> Result<Vec<(Lane, usize)>, StoreError>;
 
     /// The content of a claimed message, octet for octet.
     fn content(&self, claim: &Claim) -> Result<Box<dyn io::Read + Send>, StoreError>;

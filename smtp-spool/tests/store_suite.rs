@@ -172,7 +172,7 @@ fn a_message_is_claimed_routed_delivered_and_removed() {
     on_every_engine(|fixture| {
         put(&fixture.spool, "m", b"hello\r\n", Due::At(100)).unwrap();
         assert!(fixture.spool.claim(&worker(), &Lane::unrouted(), 10, 99).unwrap().is_empty());
-        assert_eq!(fixture.spool.due_lanes(100).unwrap(), [Lane::unrouted()]);
+        assert_eq!(fixture.spool.due_lanes(100).unwrap(), [(Lane::unrouted(), 1)]);
 
         let claim = claim_one(&fixture.spool, &Lane::unrouted(), 100);
         assert_eq!((claim.id(), claim.recipients(), claim.envelope()), (&id("m"), vec![0, 1], &usual_envelope()));

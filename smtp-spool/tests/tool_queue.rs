@@ -74,7 +74,7 @@ fn hold_release_and_retry() {
     assert_eq!(place.agrees("hold m"), "held: 0 recipients\n");
     assert_eq!(place.agrees("release m"), "released: 2 recipients\n");
     assert!(matches!(place.status(), Status::Due(at) if at < FUTURE));
-    assert_eq!(place.spool.due_lanes(FUTURE - 1).unwrap(), [lane()]);
+    assert_eq!(place.spool.due_lanes(FUTURE - 1).unwrap(), [(lane(), 1)]);
 }
 
 #[test]
@@ -82,10 +82,10 @@ fn what_waits_is_tried_at_once() {
     let place = Place::new();
     assert!(place.spool.due_lanes(FUTURE - 1).unwrap().is_empty());
     assert_eq!(place.agrees("retry-now m"), "due now: 2 recipients\n");
-    assert_eq!(place.spool.due_lanes(FUTURE - 1).unwrap(), [lane()]);
+    assert_eq!(place.spool.due_lanes(FUTURE - 1).unwrap(), [(lane(), 1)]);
     let place = Place::new();
     assert_eq!(place.agrees("retry-now --all"), "due now: 1 message\n");
-    assert_eq!(place.spool.due_lanes(FUTURE - 1).unwrap(), [lane()]);
+    assert_eq!(place.spool.due_lanes(FUTURE - 1).unwrap(), [(lane(), 1)]);
     // In memory only.
     assert_eq!(place.status(), Status::Due(FUTURE));
 }

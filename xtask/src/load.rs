@@ -1,7 +1,9 @@
-//! `cargo xtask load`: much mail, a large letter, many idle visitors, a full house. With figures.
+//! `cargo xtask load`: much mail, a large letter, many idle visitors, a full house, dead destinations. With figures.
 //!
 //! What is asserted is what must hold everywhere (nothing lost, memory bounded, a newcomer told); what is printed besides
 //! are figures of this machine in this minute, which move by a factor of two between runs on a busy one.
+
+mod black_holes;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -51,6 +53,7 @@ pub(crate) fn run(_options: &[String]) -> Outcome {
     tally.check("a letter of 50 MiB", large_letter(&programs));
     tally.check("1,000 idle connections", idle_connections(&programs));
     tally.check("a full house", full_house(&programs));
+    tally.check("10,000 letters beside 200 black holes and a silent DNS server", black_holes::compare());
     tally.finish()
 }
 

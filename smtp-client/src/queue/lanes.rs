@@ -1,23 +1,52 @@
 //! Which lane a free thread turns to: so that what is slow or dead does not hold up the rest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use smtp_spool::Lane;
 
+use super::step::Way;
+
 /// Who is at work where.
+///
+/// | lane | threads in it | threads in all such lanes |
+/// | --- | --- | --- |
+/// | led somewhere last time | as many as are allowed in one lane | all |
+/// | led nowhere last time | one | a quarter |
+/// | not known yet | one, until it has taken a message | half, with those that led nowhere |
+///
+/// A call to a black hole holds its thread until the time is over. So that a destination for which much is waiting need not
+/// wait until that many calls are over, it gets a thread of another quarter: if more is waiting for it than for any that is
+/// being tried. The last quarter is for those that are known to live, and for routing and reports, which call nobody.
 #[derive(Debug)]
 pub(super) struct Lanes {
     threads: usize,
     per_lane: usize,
-    busy: HashMap<Lane, usize>,
-    /// Lanes whose last try led nowhere.
-    dead: HashSet<Lane>,
+    busy: HashMap<Lane, Busy>,
+    /// Where the last try of a lane led: whether somewhere.
+    known: HashMap<Lane, bool>,
     /// From which lane on to look next time, so that everybody gets their turn.
     turn: usize,
 }
 
-/// Dead lanes that are remembered. Beyond that all are taken for alive, which costs time and loses nothing.
-const DEAD_LANES: usize = 100_000;
+#[derive(Debug)]
+struct Busy {
+    threads: usize,
+    /// How many were waiting in the lane when the first of them came.
+    waiting: usize,
+}
+
+/// What is held up by lanes that may lead nowhere.
+#[derive(Default)]
+struct Trying {
+    threads: usize,
+    /// Those of them that led nowhere last time.
+    dead: usize,
+    /// The most that were waiting in one of them.
+    most_waiting: usize,
+}
+
+/// Lanes that are remembered. Beyond that they are all forgotten, which costs time and loses nothing.
+const KNOWN_LANES: usize = 100_000;
 
 impl Lanes {
     /// For so many threads, of which so many may be at work in one lane.
@@ -26,53 +55,84 @@ impl Lanes {
             threads: threads.max(1),
             per_lane: per_lane.max(1),
             busy: HashMap::new(),
-            dead: HashSet::new(),
+            known: HashMap::new(),
             turn: 0,
         }
     }
 
-    /// Picks one of these lanes and takes a place in it. A lane that was dead last time gets a thread only while three
-    /// quarters of them are left to the living.
-    pub(super) fn enter(&mut self, due: &[Lane]) -> Option<Lane> {
+    /// Picks one of these lanes, each with how many wait there, and takes a place in it.
+    pub(super) fn enter(&mut self, due: &[(Lane, usize)]) -> Option<Lane> {
+        let trying = self.trying();
         let first = if due.is_empty() { 0 } else { self.turn % due.len() };
         let (behind, front) = due.split_at(first);
-        let lane = front.iter().chain(behind).find(|lane| self.has_place(lane))?.clone();
+        let (lane, waiting) =
+            front.iter().chain(behind).find(|(lane, waiting)| self.has_place(lane, *waiting, &trying))?;
         self.turn = self.turn.wrapping_add(1);
-        *self.busy.entry(lane.clone()).or_default() += 1;
-        Some(lane)
+        self.busy.entry(lane.clone()).or_insert(Busy { threads: 0, waiting: *waiting }).threads += 1;
+        Some(lane.clone())
     }
 
-    fn has_place(&self, lane: &Lane) -> bool {
-        let at_work = self.busy.get(lane).copied().unwrap_or(0);
-        if self.dead.contains(lane) {
-            let among_dead: usize =
-                self.busy.iter().filter(|(lane, _)| self.dead.contains(*lane)).map(|(_, at_work)| at_work).sum();
-            return at_work == 0 && among_dead < (self.threads / 4).max(1);
+    fn trying(&self) -> Trying {
+        let mut trying = Trying::default();
+        for (lane, busy) in &self.busy {
+            match self.known.get(lane) {
+                _ if calls_nobody(lane) => continue,
+                Some(true) => continue,
+                Some(false) => trying.dead += busy.threads,
+                None => {}
+            }
+            trying.threads += busy.threads;
+            trying.most_waiting = trying.most_waiting.max(busy.waiting);
         }
-        // Routing and reports need no other host.
-        at_work < self.per_lane || *lane == Lane::unrouted() || *lane == Lane::reports()
+        trying
     }
 
-    /// Gives a place back in which nothing was done.
-    pub(super) fn put_back(&mut self, lane: &Lane) {
-        let is_dead = self.dead.contains(lane);
-        self.leave(lane, is_dead);
+    fn has_place(&self, lane: &Lane, waiting: usize, trying: &Trying) -> bool {
+        let part = |quarters: usize| (self.threads * quarters / 4).max(1);
+        let at_work = self.busy.get(lane).map_or(0, |busy| busy.threads);
+        match self.known.get(lane) {
+            _ if calls_nobody(lane) => true,
+            Some(true) => at_work < self.per_lane,
+            Some(false) => at_work == 0 && trying.dead < part(1) && trying.threads < part(2),
+            None if at_work > 0 => false,
+            None => trying.threads < part(2) || (trying.threads < part(3) && waiting > trying.most_waiting),
+        }
     }
 
-    /// The work in a lane is over; `is_dead` if it led nowhere.
-    pub(super) fn leave(&mut self, lane: &Lane, is_dead: bool) {
-        if let Some(at_work) = self.busy.get_mut(lane) {
-            *at_work -= 1;
-            if *at_work == 0 {
+    /// A lane leads somewhere, as who is at work in it has seen. `false` if that is no news.
+    pub(super) fn prove(&mut self, lane: &Lane) -> bool {
+        self.learn(lane, true) != Some(true)
+    }
+
+    /// The work in a lane is over, and this is what it turned out to be.
+    pub(super) fn leave(&mut self, lane: &Lane, way: Way) {
+        if let Some(busy) = self.busy.get_mut(lane) {
+            busy.threads -= 1;
+            if busy.threads == 0 {
                 self.busy.remove(lane);
             }
         }
-        if !is_dead {
-            self.dead.remove(lane);
-        } else if self.dead.len() < DEAD_LANES {
-            self.dead.insert(lane.clone());
-        }
+        match way {
+            Way::Alive => self.learn(lane, true),
+            Way::Dead => self.learn(lane, false),
+            Way::Untried => None,
+        };
     }
+
+    fn learn(&mut self, lane: &Lane, is_alive: bool) -> Option<bool> {
+        if let Some(known) = self.known.get_mut(lane) {
+            return Some(std::mem::replace(known, is_alive));
+        }
+        if self.known.len() >= KNOWN_LANES {
+            self.known.clear();
+        }
+        self.known.insert(lane.clone(), is_alive)
+    }
+}
+
+/// Routing and reports need no other host.
+fn calls_nobody(lane: &Lane) -> bool {
+    *lane == Lane::unrouted() || *lane == Lane::reports()
 }
 
 #[cfg(test)]
@@ -83,37 +143,94 @@ mod tests {
         Lane::new(name).unwrap()
     }
 
+    fn lanes(prefix: &str, count: usize) -> Vec<(Lane, usize)> {
+        (0..count).map(|number| (lane(&format!("{prefix}{number}")), 2)).collect()
+    }
+
+    fn enter_all(lanes: &mut Lanes, due: &[(Lane, usize)]) -> Vec<Lane> {
+        let mut picked: Vec<Lane> = std::iter::from_fn(|| lanes.enter(due)).collect();
+        picked.sort();
+        picked
+    }
+
     #[test]
     fn the_dead_take_a_quarter_at_most() {
-        let mut lanes = Lanes::new(8, 2);
-        let dead: Vec<Lane> = (0..20).map(|number| lane(&format!("dead{number}"))).collect();
+        let mut all = Lanes::new(8, 2);
+        let dead = lanes("dead", 20);
         for dead in &dead {
-            assert_eq!(lanes.enter(std::slice::from_ref(dead)).as_ref(), Some(dead));
-            lanes.leave(dead, true);
+            assert_eq!(all.enter(std::slice::from_ref(dead)).as_ref(), Some(&dead.0));
+            all.leave(&dead.0, Way::Dead);
         }
-        let all: Vec<Lane> = dead.iter().cloned().chain([lane("live")]).collect();
-        let mut picked: Vec<Lane> = std::iter::from_fn(|| lanes.enter(&all)).collect();
-        picked.sort();
+        assert!(all.prove(&lane("live")) && !all.prove(&lane("live")));
+        let due: Vec<(Lane, usize)> = dead.iter().cloned().chain([(lane("live"), 1)]).collect();
+        let picked = enter_all(&mut all, &due);
         let live = picked.iter().filter(|picked| **picked == lane("live")).count();
         assert_eq!((picked.len(), live), (4, 2), "{picked:?}");
         // One that answers again is one of the living.
         let revived = picked[0].clone();
-        lanes.leave(&revived, false);
-        assert_eq!(lanes.enter(std::slice::from_ref(&revived)), Some(revived));
+        all.leave(&revived, Way::Alive);
+        let due = [(revived.clone(), 1)];
+        assert_eq!((all.enter(&due), all.enter(&due), all.enter(&due)), (Some(revived.clone()), Some(revived), None));
+    }
+
+    /// At the start nobody is known, and most of them may be black holes.
+    #[test]
+    fn the_unknown_take_half_and_who_has_more_to_do_goes_first() {
+        let mut all = Lanes::new(8, 2);
+        let unknown = lanes("unknown", 20);
+        assert_eq!(enter_all(&mut all, &unknown).len(), 4);
+        let mut due = unknown.clone();
+        due.extend([(lane("large"), 3), (lane("larger"), 4), (lane("largest"), 5)]);
+        let large = enter_all(&mut all, &due);
+        assert!(!large.is_empty() && large.len() <= 2, "{large:?}");
+        assert!(large.iter().all(|lane| lane.as_str().starts_with("large")), "{large:?}");
+        // Nobody helps there before it has taken something, and then somebody does.
+        let found = large[0].clone();
+        assert_eq!(all.enter(&[(found.clone(), 9)]), None);
+        assert!(all.prove(&found));
+        assert_eq!(all.enter(&[(found.clone(), 9)]), Some(found.clone()));
+        assert_eq!(all.enter(&[(found, 9)]), None);
+        // Routing is never held up.
+        assert_eq!(all.enter(&[(Lane::unrouted(), 1)]), Some(Lane::unrouted()));
+    }
+
+    #[test]
+    fn who_found_nothing_to_do_has_learnt_nothing() {
+        let mut all = Lanes::new(8, 2);
+        let due = [(lane("a"), 1)];
+        for (way, others) in [(Way::Untried, 0), (Way::Dead, 0), (Way::Untried, 0), (Way::Alive, 1), (Way::Untried, 1)]
+        {
+            assert_eq!(all.enter(&due), Some(lane("a")));
+            all.leave(&lane("a"), way);
+            let places = enter_all(&mut all, &due);
+            assert_eq!(places.len(), 1 + others, "{way:?}");
+            places.iter().for_each(|lane| all.leave(lane, Way::Untried));
+        }
     }
 
     #[test]
     fn everybody_gets_a_turn() {
-        let mut lanes = Lanes::new(8, 1);
-        let due = [lane("a"), lane("b"), lane("c")];
+        let mut all = Lanes::new(8, 1);
+        let due = [(lane("a"), 1), (lane("b"), 1), (lane("c"), 1)];
         let mut seen = Vec::new();
         for _ in 0..3 {
-            let picked = lanes.enter(&due).unwrap();
-            lanes.leave(&picked, false);
+            let picked = all.enter(&due).unwrap();
+            all.leave(&picked, Way::Alive);
             seen.push(picked);
         }
         seen.sort();
-        assert_eq!(seen, due);
-        assert_eq!(lanes.enter(&[]), None);
+        assert_eq!(seen, due.map(|(lane, _)| lane));
+        assert_eq!(all.enter(&[]), None);
+    }
+
+    #[test]
+    fn a_single_thread_goes_everywhere() {
+        let mut all = Lanes::new(1, 4);
+        for due in lanes("a", 3) {
+            for way in [Way::Dead, Way::Untried, Way::Alive] {
+                assert_eq!(all.enter(std::slice::from_ref(&due)).as_ref(), Some(&due.0));
+                all.leave(&due.0, way);
+            }
+        }
     }
 }

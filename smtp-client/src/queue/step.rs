@@ -25,6 +25,8 @@ pub(super) enum Way {
     Alive,
     /// Nobody is at its end, for now.
     Dead,
+    /// Nobody went there: others had taken what was due.
+    Untried,
 }
 
 impl Queue {
@@ -80,7 +82,7 @@ impl Queue {
     /// Carries one message after the other the same way, as long as there are any and the way is open.
     fn carry_all(&self, worker: &WorkerId, lane: &Lane, mut claims: Vec<Claim>) -> Result<Way, StoreError> {
         if claims.is_empty() {
-            return Ok(Way::Alive);
+            return Ok(Way::Untried);
         }
         let mut carrier = match self.transport.open(lane) {
             Ok(carrier) => carrier,
@@ -99,6 +101,10 @@ impl Queue {
                 if carrier.is_open() && carried < self.settings.messages_per_carrier {
                     carried += 1;
                     self.carry(&mut *carrier, claim)?;
+                    // Others may help from here on, and need not wait until this way is closed.
+                    if carried == 1 && carrier.is_open() && self.lanes().prove(lane) {
+                        self.store.wake();
+                    }
                 } else {
                     // It goes another way, at once.
                     let _ = self.store.settle(claim, &[], Settlement::Done)?;

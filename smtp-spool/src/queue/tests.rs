@@ -52,9 +52,9 @@ fn a_recipient_that_changes_lanes_leaves_the_claim() {
     let token = queue.take(&worker("w"), &Lane::unrouted(), 1, 0)[0].token;
     queue.apply(&id, 0, &Change::Outcome(Outcome::Routed(lane.clone())));
     assert_eq!(queue.open_recipients(token), [1]);
-    assert_eq!(queue.due_lanes(0), std::slice::from_ref(&lane));
+    assert_eq!(queue.due_lanes(0), [(lane.clone(), 1)]);
     queue.end(token);
-    assert_eq!(queue.due_lanes(0), [lane, Lane::unrouted()]);
+    assert_eq!(queue.due_lanes(0), [(lane, 1), (Lane::unrouted(), 1)]);
 }
 
 #[test]

@@ -1,0 +1,260 @@
+//! Destinations that swallow every call, and a DNS server that says nothing, beside one that takes its mail: how fast the
+//! latter gets it, compared with having the queue to itself.
+//!
+//! The spool, the queue runner, the resolver and the connections to the living destination are real. Of the black holes
+//! nothing is real but the time for which they hold a thread: a network that drops packets cannot be had on a loopback.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use smtp_client::connection::{Connection, Options};
+use smtp_client::dns::{Settings as DnsSettings, SystemResolver};
+use smtp_client::mx::Own;
+use smtp_client::queue::outside::Outside;
+use smtp_client::queue::relay::SmtpCarrier;
+use smtp_client::queue::{Carrier, Queue, Route, Router, Runner, Said, Settings, Transport, Verdict};
+use smtp_client::relay_route::RelayRoute;
+use smtp_spool::{Due, Envelope, IdSource, Lane, Recipient, Spool, Store};
+
+use crate::workshop::failure::ensure;
+use crate::workshop::letter::letter;
+use crate::workshop::scratch::Scratch;
+use crate::workshop::{OrFail, Outcome};
+
+/// Messages for the destination that lives.
+const LIVE: u64 = 10_000;
+
+/// Destinations that swallow every call, domains of which DNS says nothing, and messages for each of them.
+const BLACK_HOLES: u64 = 200;
+const UNKNOWN_DOMAINS: u64 = 50;
+const MESSAGES_EACH: u64 = 2;
+
+/// How long a call to a black hole takes.
+const CALL: Duration = Duration::from_secs(2);
+
+/// Percent of its speed alone that the living destination must have.
+const PERCENT: f64 = 90.0;
+
+/// Runs of each kind, alternating. The better one counts: what else this machine does is nobody's merit or fault.
+const RUNS: usize = 2;
+
+/// Longer than any run should take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Threads that fill the spool.
+const FILLING: u64 = 16;
+
+const MICROSECONDS: u64 = 1_000_000;
+
+/// Letters per second for the living destination, alone and in that company.
+pub(super) fn compare() -> Outcome<String> {
+    let (mut alone, mut beside) = (0_f64, 0_f64);
+    for _ in 0..RUNS {
+        alone = alone.max(run(false)?);
+        beside = beside.max(run(true)?);
+    }
+    let percent = beside / alone * 100.0;
+    let figures = format!("{alone:.0} letters/s alone, {beside:.0} beside them: {percent:.0} %");
+    ensure(percent >= PERCENT, || format!("{figures}; {PERCENT} % are required"))?;
+    Ok(figures)
+}
+
+/// Letters per second, from the start of the runner to the end of the last one.
+fn run(has_company: bool) -> Outcome<f64> {
+    let scratch = Scratch::new("black-holes")?;
+    let (spool, _) = Spool::open(scratch.at("spool"), smtp_spool::Options::default()).or_fail("opening a spool")?;
+    if has_company {
+        let holes = (0..BLACK_HOLES).map(|number| format!("hole{number}.test"));
+        let unknown = (0..UNKNOWN_DOMAINS).map(|number| format!("unknown{number}.test"));
+        let domains: Vec<String> = holes.chain(unknown).collect();
+        fill(&spool, 2, BLACK_HOLES + UNKNOWN_DOMAINS, MESSAGES_EACH, |number| {
+            domains.get(number as usize).cloned().unwrap_or_default()
+        })?;
+    }
+    fill(&spool, 1, LIVE, 1, |_| "live.test".to_owned())?;
+
+    let sink = Sink::open()?;
+    // It is bound, so nothing says that nobody is there, and it is never read.
+    let silent = UdpSocket::bind("127.0.0.1:0").or_fail("opening a silent DNS server")?;
+    let world = Arc::new(World::new(sink.address, silent.local_addr().or_fail("its address")?));
+    let (delivered, last) = channel();
+    let settings = Settings::new("mx.here.test".parse().or_fail("a name")?);
+    let queue = Queue::new(Arc::new(spool), world.clone(), world.clone(), settings).or_fail("making a queue")?;
+    let queue = queue.with_observer(observer(delivered));
+    let began = Instant::now();
+    let mut runner = Runner::start(queue).or_fail("starting the queue")?;
+    let ended = last.recv_timeout(PATIENCE).or_fail("waiting for the last letter");
+    world.let_go();
+    runner.stop();
+    let seconds = ended?.duration_since(began).as_secs_f64();
+    let taken = sink.close()?;
+    ensure(taken == LIVE, || format!("the destination took {taken} of {LIVE}"))?;
+    Ok(LIVE as f64 / seconds)
+}
+
+/// Puts so many messages for each of so many domains into the spool, all due since so many seconds.
+fn fill(spool: &Spool, ago: i64, domains: u64, each: u64, domain: impl Fn(u64) -> String + Sync) -> Outcome {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).or_fail("the time")?;
+    let (ids, now) = (IdSource::new(0).or_fail("ids")?, since.as_secs());
+    let due = i64::try_from(now).or_fail("the time")? - ago;
+    let put = |number: u64| -> Outcome {
+        let domain = domain(number / each);
+        let text = format!("RECEIVED {due}\r\nMAIL FROM:<alice@here.test>\r\nRCPT TO:<bob@{domain}>\r\n");
+        let envelope = Envelope::parse(&text).or_fail("an envelope")?;
+        let mut incoming = spool.begin(None).or_fail("beginning a message")?;
+        incoming.write_all(&letter(number, 1_024)).or_fail("writing a message")?;
+        incoming.commit(&ids.next(now * MICROSECONDS), &envelope, Due::At(due)).or_fail("committing a message")
+    };
+    std::thread::scope(|scope| {
+        let share = |first: u64| (first..domains * each).step_by(FILLING as usize).try_for_each(put);
+        let threads: Vec<_> = (0..FILLING).map(|first| scope.spawn(move || share(first))).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().ok().or_fail("filling the spool")?)
+    })
+}
+
+/// Tells when the last of the letters that can be delivered was.
+fn observer(last: Sender<Instant>) -> Box<smtp_client::queue::Observer> {
+    let (count, last) = (AtomicU64::new(0), Mutex::new(last));
+    Box::new(move |_, _, verdict| {
+        if matches!(verdict, Verdict::Delivered(_)) && count.fetch_add(1, Ordering::SeqCst) + 1 == LIVE {
+            // Nobody may wait any more, who has given up then.
+            let _ = last.lock().unwrap_or_else(PoisonError::into_inner).send(Instant::now());
+        }
+    })
+}
+
+/// Who is out there.
+struct World {
+    live: SocketAddr,
+    /// Asks the silent server where mail for a domain goes.
+    outside: Outside,
+    /// Whether the black holes let go of who is in them: when the run is over.
+    is_over: Mutex<bool>,
+    over: Condvar,
+}
+
+impl World {
+    fn new(live: SocketAddr, silent: SocketAddr) -> Self {
+        let resolver = SystemResolver::new(DnsSettings { servers: vec![silent], ..DnsSettings::default() });
+        let outside = Outside::new(RelayRoute::Mx, None, Own::default(), Box::new(resolver));
+        World { live, outside, is_over: Mutex::new(false), over: Condvar::new() }
+    }
+
+    fn let_go(&self) {
+        *self.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.over.notify_all();
+    }
+
+    fn call_black_hole(&self) -> Verdict {
+        let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.over.wait_timeout_while(is_over, CALL, |is_over| !*is_over);
+        Verdict::Deferred(Said::here("450 4.4.1 nobody answers"))
+    }
+}
+
+impl Router for World {
+    fn route(&self, recipient: &Recipient, _is_target: bool) -> Route {
+        let nowhere = || Route::Nowhere(Verdict::Failed(Said::here("550 5.1.2 no such domain")));
+        let Some(mailbox) = recipient.forward_path.mailbox() else { return nowhere() };
+        let domain = mailbox.domain();
+        match domain.to_string() {
+            name if name.starts_with("unknown") => self.outside.route_to(domain).unwrap_or_else(nowhere),
+            name => Lane::new(&name).map_or_else(nowhere, Route::To),
+        }
+    }
+}
+
+impl Transport for World {
+    fn open(&self, lane: &Lane) -> Result<Box<dyn Carrier + '_>, Verdict> {
+        match lane.as_str() {
+            "live.test" => {
+                let options = || Options { hello_name: "mx.here.test".parse().ok(), ..Options::default() };
+                let call = move || Connection::open_any(&[self.live], options());
+                Ok(Box::new(SmtpCarrier::open("live.test", Box::new(call))?))
+            }
+            name if name.starts_with("hole") => Err(self.call_black_hole()),
+            _ => self.outside.open(lane),
+        }
+    }
+
+    fn is_local(&self, _lane: &Lane) -> bool {
+        false
+    }
+}
+
+/// A host that takes every message and forgets it. As little as an SMTP server can be, so that the sender is measured.
+struct Sink {
+    address: SocketAddr,
+    is_closing: Arc<AtomicBool>,
+    accepting: JoinHandle<()>,
+    /// From every connection, when it has ended, how many messages came.
+    taken: Receiver<u64>,
+}
+
+impl Sink {
+    fn open() -> Outcome<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").or_fail("opening a destination")?;
+        let address = listener.local_addr().or_fail("its address")?;
+        let is_closing = Arc::new(AtomicBool::new(false));
+        let (tell, taken) = channel();
+        let closing = is_closing.clone();
+        let accepting = std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if closing.load(Ordering::SeqCst) {
+                    break;
+                }
+                let tell = tell.clone();
+                std::thread::spawn(move || {
+                    let mut count = 0;
+                    // Whoever hangs up in the middle gets a second chance; what was taken counts.
+                    let _ = take(&stream, &mut count);
+                    let _ = tell.send(count);
+                });
+            }
+        });
+        Ok(Sink { address, is_closing, accepting, taken })
+    }
+
+    /// How many messages came over all connections, which have to be at their end.
+    fn close(self) -> Outcome<u64> {
+        self.is_closing.store(true, Ordering::SeqCst);
+        // One more caller, so that it looks.
+        drop(TcpStream::connect(self.address).or_fail("closing a destination")?);
+        self.accepting.join().ok().or_fail("closing a destination")?;
+        Ok(self.taken.iter().sum())
+    }
+}
+
+fn take(stream: &TcpStream, count: &mut u64) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (mut lines, mut writer) = (BufReader::new(stream), stream);
+    writer.write_all(b"220 live.test\r\n")?;
+    let (mut line, mut is_content) = (Vec::new(), false);
+    loop {
+        line.clear();
+        if lines.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let reply: &[u8] = match line.get(..4).unwrap_or(&line) {
+            b".\r\n" if is_content => {
+                is_content = false;
+                *count += 1;
+                b"250 2.0.0 taken\r\n"
+            }
+            _ if is_content => continue,
+            b"DATA" => {
+                is_content = true;
+                b"354 go on\r\n"
+            }
+            b"EHLO" => b"250-live.test\r\n250-8BITMIME\r\n250 PIPELINING\r\n",
+            b"QUIT" => return writer.write_all(b"221 2.0.0 bye\r\n"),
+            _ => b"250 2.0.0 yes\r\n",
+        };
+        writer.write_all(reply)?;
+    }
+}
