@@ -41,7 +41,11 @@ fn explanation(policy: &LocalPolicy, path: &ForwardPath) -> Explanation {
         Ok(()) => (format!("RCPT TO:{path} is accepted\n"), 0),
         Err(refusal) => (format!("RCPT TO:{path} is refused: {}\n", refusal.reply()), code(refusal)),
     };
-    if code != 0 && policy.is_relaying_for_some() && addressing.accepts(path) == Err(Refusal::Elsewhere) {
+    if addressing.is_relaying() && addressing.accepts(path) == Err(Refusal::Elsewhere) {
+        if !policy.is_relaying_for_some() {
+            text += "--relay sends it on for the networks of --relay-from, and there are none\n";
+            return Explanation { text, code };
+        }
         text += "from the networks of --relay-from it is accepted\n";
     }
     for step in addressing.expand(path).steps {
@@ -55,7 +59,7 @@ fn sentence(step: &Step<'_>) -> String {
     let address = &step.address;
     match &step.outcome {
         Outcome::Mailbox(mailbox) => format!("{address} goes to the mailbox {mailbox}"),
-        Outcome::Relay => format!("{address} is sent on to its domain"),
+        Outcome::Relay => format!("{address} is sent on (see --relay)"),
         Outcome::Refused(refusal) => format!("{address} {}", why_not(*refusal)),
         Outcome::Alias(alias) => {
             let targets: Vec<String> = alias.targets().iter().map(ToString::to_string).collect();
@@ -166,9 +170,14 @@ mod tests {
                 vec![
                     format!("RCPT TO:<u@far.example> is refused: {refused}"),
                     "from the networks of --relay-from it is accepted".to_owned(),
-                    "<u@far.example> is sent on to its domain".to_owned(),
+                    "<u@far.example> is sent on (see --relay)".to_owned(),
                 ]
             )
         );
+
+        let nobody = LocalPolicy::from(Arc::new(relaying));
+        let Explanation { text, code } = explanation(&nobody, &"<u@far.example>".parse().unwrap());
+        let expected = "--relay sends it on for the networks of --relay-from, and there are none\n";
+        assert!(code == 77 && text.ends_with(expected), "{text}");
     }
 }

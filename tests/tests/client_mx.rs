@@ -136,7 +136,8 @@ fn hosts_and_addresses_in_their_order() {
 #[test]
 fn why_there_are_none() {
     let server = DnsServer::start(|asked| match asked.name.as_str() {
-        "failing.example" => refusal(asked, RCODE::ServerFailure),
+        // In the form in which DNS has it (row X135).
+        "failing.example" | "xn--bcher-kva.example" => refusal(asked, RCODE::ServerFailure),
         _ => zone().answer(asked),
     });
     for (domain, expected, wanted) in [
@@ -146,7 +147,7 @@ fn why_there_are_none() {
         ("empty.example", 69, "empty.example: no host that takes its mail has an address (5.4.4)"),
         ("circle.example", 75, "circle.example: more than 8 CNAME records, or a circle of them (4.4.3)"),
         ("failing.example", 75, "failing.example: the DNS server could not find out (SERVFAIL) (4.4.3)"),
-        ("b\u{fc}cher.example", 69, "xn-- (5.6.7)"),
+        ("b\u{fc}cher.example", 75, "the DNS server could not find out (SERVFAIL) (4.4.3)"),
     ] {
         let output = mx(&server, &[domain]);
         check_failure(&output, expected, &[wanted]);

@@ -196,8 +196,8 @@ impl Queue {
             Verdict::Deferred(Said { relay, text })
                 if self.settings.schedule.is_over(received_at, state.attempts.saturating_add(1), now) =>
             {
-                let days = now.saturating_sub(received_at) / (24 * 3_600);
-                Verdict::Failed(Said { relay, text: format!("{GIVEN_UP}{days} days; the last answer was: {text}") })
+                let age = age_in_words(now.saturating_sub(received_at));
+                Verdict::Failed(Said { relay, text: format!("{GIVEN_UP}{age}; the last answer was: {text}") })
             }
             verdict => verdict,
         }
@@ -249,4 +249,33 @@ fn common_lane(routes: &[Route]) -> Option<&Lane> {
     });
     let first = lanes.next()??;
     lanes.all(|lane| lane == Some(first)).then_some(first)
+}
+
+/// In the largest unit of which there are two at least, so that nothing is said to have taken no days.
+fn age_in_words(seconds: i64) -> String {
+    [(24 * 3_600, "days"), (3_600, "hours"), (60, "minutes")]
+        .into_iter()
+        .find(|(unit_seconds, _)| seconds >= 2 * unit_seconds)
+        .map_or_else(
+            || format!("{seconds} seconds"),
+            |(unit_seconds, name)| format!("{} {name}", seconds / unit_seconds),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages() {
+        for (seconds, expected) in [
+            (60, "60 seconds"),
+            (3_600, "60 minutes"),
+            (12 * 3_600, "12 hours"),
+            (36 * 3_600, "36 hours"),
+            (5 * 24 * 3_600 + 7, "5 days"),
+        ] {
+            assert_eq!(age_in_words(seconds), expected);
+        }
+    }
 }
