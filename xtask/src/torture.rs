@@ -9,6 +9,7 @@ mod strace;
 mod order;
 mod kill;
 mod delivery;
+mod maildrop;
 mod mount;
 mod power_cut;
 mod unsafe_order;
@@ -38,12 +39,14 @@ pub(crate) fn run(options: &[String]) -> Outcome {
             kill::run(&programs, &mut tally, is_quick)?;
             println!("\n== killed while it delivers");
             delivery::run(&programs, &mut tally, is_quick)?;
+            println!("\n== messages that others leave in the maildrop");
+            maildrop::run(&programs, &mut tally, is_quick);
             println!("\n== a disk that fails");
             failing_disk::run(&programs, &mut tally);
         }
-        Err(remedy) => {
-            ["order of calls", "kills", "deliveries", "failing disk"].iter().for_each(|name| tally.skip(name, remedy))
-        }
+        Err(remedy) => ["order of calls", "kills", "deliveries", "maildrop", "failing disk"]
+            .iter()
+            .for_each(|name| tally.skip(name, remedy)),
     }
     match loop_mounts() {
         Ok(()) => {

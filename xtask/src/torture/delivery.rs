@@ -124,7 +124,7 @@ fn kill(programs: &Programs, route: &str, name: &str, number: usize) -> Outcome<
     Ok(was_killed)
 }
 
-fn spooled(spool: &Path) -> Outcome<usize> {
+pub(super) fn spooled(spool: &Path) -> Outcome<usize> {
     let reader = Reader::open(spool).or_fail("opening the spool")?;
     Ok(reader.list().or_fail("listing the spool")?.count())
 }
