@@ -221,6 +221,26 @@ fn the_sender_hears_of_failures_once() {
     assert!(listed(&disk).is_empty());
 }
 
+/// What the client found out about a host is not what the host said (RFC 3461, 9.2: `smtp` is a reply and nothing else).
+#[test]
+fn our_own_words_are_nobody_elses() {
+    let answer = |name: &str, _| match name.starts_with("<no") {
+        true => Verdict::Failed(Said::by("mx.test", "5.6.7 the message needs SMTPUTF8")),
+        false => yes(),
+    };
+    let (disk, world) = (MemoryDisk::new(), World::new(answer));
+    let spool = open(&disk).unwrap();
+    put(&spool, "m", "<a@far.test>", &["<no@far.test>"]).unwrap();
+    live(&spool, &world);
+    let report = world.mailbox("<a@far.test>").concat();
+    for wanted in
+        ["Status: 5.6.7\r\n", "Diagnostic-Code: x-local; 5.6.7 the message needs SMTPUTF8\r\n", "With mx.test:\r\n"]
+    {
+        assert!(report.contains(wanted), "{wanted:?} is not in {report}");
+    }
+    assert!(!report.contains("said:"), "{report}");
+}
+
 /// NOTIFY decides; success is told where it was asked for.
 #[test]
 fn who_hears_of_what() {

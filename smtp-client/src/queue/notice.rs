@@ -176,7 +176,8 @@ fn status_of(told: &Told) -> EnhancedCode {
     if told.said.text.starts_with(GIVEN_UP) {
         return EnhancedCode::new(class, status::EXPIRED.subject, status::EXPIRED.detail);
     }
-    let found = told.said.text.split(' ').nth(1).and_then(EnhancedCode::parse);
+    // Behind the code of a reply, or in front of our own words.
+    let found = told.said.text.split(' ').take(2).find_map(EnhancedCode::parse);
     found.filter(|found| found.class == class).unwrap_or(EnhancedCode::new(class, 0, 0))
 }
 

@@ -153,11 +153,11 @@ fn no_connection(name: &str, error: &ConnectError) -> Verdict {
     use smtp_proto::client::Ending;
     let text = match error {
         ConnectError::Session(_, Ending::Refused(_, reply) | Ending::Goodbye(reply)) => reply.to_string(),
-        ConnectError::Session(..) => format!("450 4.4.2 {error}"),
-        ConnectError::Connect(..) | ConnectError::Io(_) => format!("450 4.4.1 {error}"),
-        ConnectError::Resolve(..) if error.is_transient() => format!("450 4.4.3 {error}"),
-        ConnectError::Resolve(..) => format!("550 5.4.4 {error}"),
-        ConnectError::Name(_) | ConnectError::HelloName(_) => format!("450 4.3.5 {error}"),
+        ConnectError::Session(..) => format!("4.4.2 {error}"),
+        ConnectError::Connect(..) | ConnectError::Io(_) => format!("4.4.1 {error}"),
+        ConnectError::Resolve(..) if error.is_transient() => format!("4.4.3 {error}"),
+        ConnectError::Resolve(..) => format!("5.4.4 {error}"),
+        ConnectError::Name(_) | ConnectError::HelloName(_) => format!("4.3.5 {error}"),
     };
     let said = Said::by(name, text);
     // What is wrong with our own names is our own fault.
@@ -170,15 +170,15 @@ fn no_connection(name: &str, error: &ConnectError) -> Verdict {
 fn not_sent(relay: &str, error: &SendError) -> Verdict {
     let text = |code: &str| Said::by(relay, format!("{code} {error}"));
     match error {
-        _ if error.is_transient() => Verdict::Deferred(text("450 4.4.5")),
-        SendError::Start(StartError::NeedsEightBitMime) => Verdict::Failed(text("554 5.6.3")),
-        SendError::Start(StartError::NeedsSmtpUtf8) => Verdict::Failed(text("553 5.6.7")),
-        SendError::Start(StartError::TooBig { .. }) => Verdict::Failed(text("552 5.3.4")),
-        SendError::Start(_) => Verdict::Failed(text("554 5.5.4")),
-        SendError::BareCarriageReturn(_) => Verdict::Failed(text("554 5.6.11")),
+        _ if error.is_transient() => Verdict::Deferred(text("4.4.5")),
+        SendError::Start(StartError::NeedsEightBitMime) => Verdict::Failed(text("5.6.3")),
+        SendError::Start(StartError::NeedsSmtpUtf8) => Verdict::Failed(text("5.6.7")),
+        SendError::Start(StartError::TooBig { .. }) => Verdict::Failed(text("5.3.4")),
+        SendError::Start(_) => Verdict::Failed(text("5.5.4")),
+        SendError::BareCarriageReturn(_) => Verdict::Failed(text("5.6.11")),
         // What is wrong with our own disk is our own fault.
         SendError::Content(_) | SendError::Open(_) | SendError::Journal(_) | SendError::TimeIsOver => {
-            Verdict::Deferred(text("451 4.3.0"))
+            Verdict::Deferred(text("4.3.0"))
         }
     }
 }

@@ -22,8 +22,8 @@ pub enum Verdict {
 pub struct Said {
     /// The next host, if it was one: as name or address.
     pub relay: Option<String>,
-    /// A reply, or what stands in its place. In either case it begins with a code and an enhanced code that fit the
-    /// verdict, as far as they are known.
+    /// A reply, or what stands in its place, which begins with an enhanced code alone: nobody has said it, and a report must
+    /// not put it into the mouth of the next host.
     pub text: String,
 }
 
@@ -86,8 +86,8 @@ impl Verdict {
 fn text_of(failure: &Failure) -> String {
     match &failure.cause {
         Cause::Refused(reply) => reply.to_string(),
-        Cause::Timeout | Cause::ConnectionLost => format!("450 4.4.2 {failure}"),
-        Cause::Reply(_) => format!("450 4.5.0 {failure}"),
+        Cause::Timeout | Cause::ConnectionLost => format!("4.4.2 {failure}"),
+        Cause::Reply(_) => format!("4.5.0 {failure}"),
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
         for said in [
             Said::here("250 2.0.0 in the mailbox"),
             Said::by("mx.example.org[192.0.2.1]", "550 5.1.1 <bob> is not here"),
-            Said::by("[2001:db8::1]:25", "450 4.4.2 RCPT: the connection was lost"),
+            Said::by("[2001:db8::1]:25", "4.4.2 RCPT: the connection was lost"),
             Said::here(""),
         ] {
             assert_eq!(Said::parse(&said.to_string()), said);

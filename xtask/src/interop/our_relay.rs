@@ -229,7 +229,7 @@ impl Exchangers<'_> {
 
     /// It was tried, and is there for another try; nobody has heard of it.
     fn waits(&self) -> Outcome {
-        wait_until("a try", || Ok(self.list()?.contains("451 4.4.3 ") || self.list()?.contains("450 4.4.3 ")))?;
+        wait_until("a try", || Ok(self.list()?.contains(" 4.4.3 ")))?;
         ensure(files(&self.scratch.at("mail/alice/new"))?.is_empty(), || "there is a report already".to_owned())
     }
 
