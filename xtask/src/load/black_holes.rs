@@ -42,7 +42,7 @@ const CALL: Duration = Duration::from_secs(2);
 const WANTED_PERCENT: f64 = 90.0;
 
 /// Below this it is not the machine: the living destination waits for the dead ones.
-const LEAST_PERCENT: f64 = 50.0;
+const LEAST_PERCENT: f64 = 30.0;
 
 /// Runs of each kind, alternating. The better one counts: what else this machine does is nobody's merit or fault.
 const RUNS: usize = 2;
