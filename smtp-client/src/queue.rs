@@ -27,9 +27,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use smtp_proto::address::{Domain, ForwardPath};
+use smtp_spool::clock::unix_seconds;
 use smtp_spool::{Claim, IdSource, Lane, MessageId, Recipient, Store, WorkerId};
 
 use lanes::Lanes;
@@ -166,11 +167,7 @@ impl Queue {
         transport: Arc<dyn Transport>,
         settings: Settings,
     ) -> io::Result<Self> {
-        let clock = Box::new(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-        });
-        Queue::with_clock(store, router, transport, settings, clock)
+        Queue::with_clock(store, router, transport, settings, Box::new(unix_seconds))
     }
 
     /// The same with another clock.

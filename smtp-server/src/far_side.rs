@@ -69,16 +69,12 @@ impl FarSide {
 
     /// As the system has them; a file that cannot be read leaves the name server of this host.
     fn dns_settings(&self) -> DnsSettings {
-        let mut settings = DnsSettings::read(Path::new(DnsSettings::FILE)).unwrap_or_else(|error| {
-            if self.relay == RelayRoute::Mx && self.dns.is_empty() {
+        DnsSettings::of_system(&self.dns).unwrap_or_else(|error| {
+            if self.relay == RelayRoute::Mx {
                 log::warn!("{}: {error}; the name server of this host is asked", DnsSettings::FILE);
             }
             DnsSettings::default()
-        });
-        if !self.dns.is_empty() {
-            settings.servers.clone_from(&self.dns);
-        }
-        settings
+        })
     }
 }
 

@@ -33,8 +33,9 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use crate::clock::unix_seconds;
 use crate::disk::Folder;
 use crate::spool::Spool;
 
@@ -159,9 +160,4 @@ fn serve(spool: &Spool, mut peer: &UnixStream, stopped: &UnixStream) -> io::Resu
     };
     // It fits into the buffer of a fresh connection, so this waits for nobody.
     peer.write_all(answer.line().as_bytes())
-}
-
-fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -144,6 +144,7 @@ pub mod recipient_state;
 mod state_record;
 mod upkeep;
 
+pub mod clock;
 pub mod control;
 
 pub mod reader;

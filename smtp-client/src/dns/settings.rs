@@ -38,6 +38,14 @@ impl Settings {
     /// Where the system keeps its settings.
     pub const FILE: &'static str = "/etc/resolv.conf";
 
+    /// Those of the system; or these servers, if there are any, asked in the usual way: then its file is not needed.
+    pub fn of_system(servers: &[SocketAddr]) -> io::Result<Self> {
+        if servers.is_empty() {
+            return Settings::read(Path::new(Settings::FILE));
+        }
+        Ok(Settings { servers: servers.to_vec(), ..Settings::default() })
+    }
+
     /// Reads a file in the form of resolv.conf.
     pub fn read(path: &Path) -> io::Result<Self> {
         let mut octets = Vec::new();

@@ -97,16 +97,33 @@ fn send(dialogue: &mut Dialogue, number: u64) -> Outcome {
 /// Whether the kill took place.
 fn kill(programs: &Programs, route: &str, name: &str, number: usize) -> Outcome<bool> {
     let scratch = Scratch::new("kill-delivery")?;
-    let mut server = start(programs, &scratch, route)?;
+    let start = || start(programs, &scratch, route);
+    let (was_killed, acknowledged) =
+        kill_and_restart(programs, &scratch, start, (name, number), |server| Ok(converse(server)))?;
+    compare(&scratch, &acknowledged)?;
+    Ok(was_killed)
+}
+
+/// Kills a server before a call, by name and number, while it works on what `hand_over` gives it; then starts another one
+/// on the same spool, which must finish the work. Whether the kill took place, and what `hand_over` returned.
+pub(super) fn kill_and_restart<T>(
+    programs: &Programs,
+    scratch: &Scratch,
+    start: impl Fn() -> Outcome<Server>,
+    (name, number): (&str, usize),
+    hand_over: impl FnOnce(&Server) -> Outcome<T>,
+) -> Outcome<(bool, T)> {
+    let spool = scratch.at("spool");
+    let mut server = start()?;
     let expressions = [format!("trace={name}"), format!("inject={name}:signal=KILL:when={number}")];
     let tracer = Tracer::attach(server.pid(), &expressions.each_ref().map(String::as_str), &scratch.at("trace"))?;
-    let acknowledged = converse(&server);
+    let handed_over = hand_over(&server)?;
     let deadline = Instant::now() + PATIENCE;
     let was_killed = loop {
         if server.wait_until_killed(Duration::from_millis(20)).is_ok() {
             break true;
         }
-        if spooled(&scratch.at("spool"))? == 0 {
+        if spooled(&spool)? == 0 {
             // Killed or not, all is done.
             break server.wait_until_killed(Duration::from_millis(100)).is_ok();
         }
@@ -116,15 +133,14 @@ fn kill(programs: &Programs, route: &str, name: &str, number: usize) -> Outcome<
     if !was_killed {
         server.stop()?;
     }
-    let server = start(programs, &scratch, route)?;
-    wait_until_done(&scratch.at("spool"))?;
+    let server = start()?;
+    wait_until_done(&spool)?;
     server.stop()?;
-    stored::check(programs, &scratch.at("spool"))?;
-    compare(&scratch, &acknowledged)?;
-    Ok(was_killed)
+    stored::check(programs, &spool)?;
+    Ok((was_killed, handed_over))
 }
 
-pub(super) fn spooled(spool: &Path) -> Outcome<usize> {
+fn spooled(spool: &Path) -> Outcome<usize> {
     let reader = Reader::open(spool).or_fail("opening the spool")?;
     Ok(reader.list().or_fail("listing the spool")?.count())
 }

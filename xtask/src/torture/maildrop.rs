@@ -3,17 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::delivery::{found, spooled, wait_until_done};
-use super::strace::{Tracer, traced};
+use super::delivery::{found, kill_and_restart, wait_until_done};
+use super::strace::traced;
 use crate::workshop::failure::ensure;
 use crate::workshop::letter::letter;
 use crate::workshop::process::{must_run, run as run_program};
 use crate::workshop::programs::Programs;
 use crate::workshop::scratch::Scratch;
 use crate::workshop::server::Server;
-use crate::workshop::stored;
 use crate::workshop::tally::Tally;
 use crate::workshop::{OrFail, Outcome};
 
@@ -96,29 +95,9 @@ fn owners(programs: &Programs, most: usize) -> Outcome<String> {
 /// Whether the kill took place.
 fn owner(programs: &Programs, name: &str, number: usize) -> Outcome<bool> {
     let scratch = Scratch::new("maildrop-owner")?;
-    let mut server = start(programs, &scratch)?;
-    let expressions = [format!("trace={name}"), format!("inject={name}:signal=KILL:when={number}")];
-    let tracer = Tracer::attach(server.pid(), &expressions.each_ref().map(String::as_str), &scratch.at("trace"))?;
-    must_run(&mut submitter(programs, &scratch, 0)?)?;
-    let deadline = Instant::now() + PATIENCE;
-    let was_killed = loop {
-        if server.wait_until_killed(Duration::from_millis(20)).is_ok() {
-            break true;
-        }
-        if spooled(&scratch.at("spool"))? == 0 {
-            // Killed or not, all is done.
-            break server.wait_until_killed(Duration::from_millis(100)).is_ok();
-        }
-        ensure(Instant::now() < deadline, || "it is neither killed nor done".to_owned())?;
-    };
-    tracer.detach()?;
-    if !was_killed {
-        server.stop()?;
-    }
-    let server = start(programs, &scratch)?;
-    wait_until_done(&scratch.at("spool"))?;
-    server.stop()?;
-    stored::check(programs, &scratch.at("spool"))?;
+    let start = || start(programs, &scratch);
+    let leave = |_: &Server| must_run(&mut submitter(programs, &scratch, 0)?);
+    let (was_killed, _) = kill_and_restart(programs, &scratch, start, (name, number), leave)?;
     compare(&scratch, 1, &[0])?;
     Ok(was_killed)
 }

@@ -80,14 +80,10 @@ pub(crate) fn run(arguments: Mx) -> ExitCode {
 /// A server on the command line goes before those of the file; everything else comes from the file, if there is one to
 /// read.
 fn settings(arguments: &Mx) -> Result<Settings, (&Path, io::Error)> {
-    let mut settings = match &arguments.resolv_conf {
-        Some(path) => Settings::read(path).map_err(|error| (path.as_path(), error))?,
-        None if arguments.dns.is_empty() => {
-            let path = Path::new(Settings::FILE);
-            Settings::read(path).map_err(|error| (path, error))?
-        }
-        None => Settings::default(),
+    let Some(path) = &arguments.resolv_conf else {
+        return Settings::of_system(&arguments.dns).map_err(|error| (Path::new(Settings::FILE), error));
     };
+    let mut settings = Settings::read(path).map_err(|error| (path.as_path(), error))?;
     if !arguments.dns.is_empty() {
         settings.servers.clone_from(&arguments.dns);
     }

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use smtp_spool::clock::unix_seconds;
 use smtp_spool::control::{Answer, AskError, Request, ask};
 use smtp_spool::{Changed, OpenError, Options, Reader, Spool};
 
@@ -40,12 +41,12 @@ fn carry_out(directory: &Path, request: &Request) -> Result<Answer, Failure> {
         error => error.into(),
     })?;
     if *request != Request::RetryAllNow {
-        return Ok(request.carry_out(&spool, now()));
+        return Ok(request.carry_out(&spool, unix_seconds()));
     }
     // With us goes all that is in memory only.
     let mut changed = Changed::default();
     for id in spool.queued() {
-        let of_message = spool.retry_now(&id, now())?.unwrap_or_default();
+        let of_message = spool.retry_now(&id, unix_seconds())?.unwrap_or_default();
         changed.recipients += usize::from(of_message.recipients > 0);
     }
     Ok(Answer::Done(changed))
@@ -69,10 +70,4 @@ pub(crate) fn tell(request: &Request, done: &str, changed: Changed, output: &mut
 /// `1 message`, `2 messages`.
 pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
-/// In Unix seconds.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

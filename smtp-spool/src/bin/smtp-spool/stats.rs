@@ -7,6 +7,7 @@ use std::path::Path;
 use argh::FromArgs;
 use smtp_proto::json::{Array, Text};
 use smtp_proto::printable::Printable;
+use smtp_spool::clock::unix_seconds;
 use smtp_spool::control::{Answer, AskError, Request, ask};
 use smtp_spool::listing::{date, name};
 use smtp_spool::{MessageId, MessageState, ReadError, Reader, Status, Summary};
@@ -31,7 +32,7 @@ impl Stats {
         let reader = Reader::open(spool)?;
         let messages = reader.list().map_err(|error| Failure::input_output(format!("listing the spool: {error}")))?;
         let mut figures = Figures::default();
-        let now = change::now();
+        let now = unix_seconds();
         for (_, summary) in messages {
             match summary {
                 Ok(summary) => figures.add(&summary, now),

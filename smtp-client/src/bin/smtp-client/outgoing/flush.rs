@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use argh::FromArgs;
 use smtp_client::connection;
@@ -17,6 +16,7 @@ use smtp_client::queue::outside::Outside;
 use smtp_client::queue::{Queue, Settings, Verdict};
 use smtp_client::relay_route::RelayRoute;
 use smtp_client::server_name::ServerName;
+use smtp_client::spool::clock::unix_seconds;
 use smtp_client::spool::{MessageId, Spool, Store};
 
 use super::{default_spool, failed, id, not_stored, own};
@@ -121,7 +121,7 @@ fn ended(result: Result<u8, Stopped>) -> ExitCode {
 }
 
 fn retry_all(spool: &Spool) -> Result<(), Stopped> {
-    let now = now();
+    let now = unix_seconds();
     let mut messages = spool.queued().into_iter();
     messages.try_for_each(|id| spool.retry_now(&id, now).map(drop).map_err(|error| not_stored(&error)))
 }
@@ -130,13 +130,8 @@ fn retry_one(spool: &Spool, id: &MessageId) -> Result<(), Stopped> {
     if !spool.queued().contains(id) {
         return Err((exit::NO_INPUT, format!("{id}: there is no such message in the queue")));
     }
-    let changed = spool.retry_now(id, now()).and_then(|_| spool.release_held(id, now()));
+    let changed = spool.retry_now(id, unix_seconds()).and_then(|_| spool.release_held(id, unix_seconds()));
     changed.map(drop).map_err(|error| not_stored(&error))
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 impl Flush {
@@ -190,14 +185,10 @@ impl Flush {
     }
 
     fn dns_settings(&self) -> Result<dns::Settings, Stopped> {
-        let mut settings = dns::Settings::default();
-        if !self.dns.is_empty() {
-            settings.servers.clone_from(&self.dns);
-        } else if self.mx {
-            let read = dns::Settings::read(Path::new(dns::Settings::FILE));
-            settings =
-                read.map_err(|error| (exit::of_io_error(&error), format!("{}: {error}", dns::Settings::FILE)))?;
+        if !self.mx {
+            return Ok(dns::Settings::default());
         }
-        Ok(settings)
+        dns::Settings::of_system(&self.dns)
+            .map_err(|error| (exit::of_io_error(&error), format!("{}: {error}", dns::Settings::FILE)))
     }
 }
