@@ -20,6 +20,7 @@ use smtp_proto::address::{DomainName, ForwardPath, LocalPart};
 use smtp_proto::reply::Reply;
 
 use crate::aliases::{Alias, Aliases};
+use crate::maildir::can_be_directory;
 use crate::recipients::Recipients;
 use crate::replies;
 
@@ -40,6 +41,7 @@ pub struct LocalAddressing {
     recipients: Option<Recipients>,
     aliases: Aliases,
     is_relaying: bool,
+    is_in_maildirs: bool,
 }
 
 /// What one address is.
@@ -60,6 +62,8 @@ pub enum Meaning<'a> {
     Odd,
     /// At a served domain, and nobody's.
     Unknown,
+    /// The same, and it can be nobody's: mailboxes are directories here, and this name can be none ([`can_be_directory`]).
+    NoDirectory,
 }
 
 /// Where mail ends that is delivered here. Equal for all forms of an address that mean the same mailbox.
@@ -80,6 +84,8 @@ pub enum Refusal {
     Elsewhere,
     /// The local part holds a route.
     Odd,
+    /// The local part can be no directory.
+    NoDirectory,
     /// An alias leads to another domain, and this host relays nothing.
     NotRelayed,
     /// An alias leads to nothing but itself.
@@ -101,6 +107,7 @@ impl LocalAddressing {
             recipients: None,
             aliases: Aliases::default(),
             is_relaying: false,
+            is_in_maildirs: false,
             hostname: None,
         }
     }
@@ -125,6 +132,12 @@ impl LocalAddressing {
     /// question of addresses; the policy knows.
     pub fn with_relaying(self) -> Self {
         LocalAddressing { is_relaying: true, ..self }
+    }
+
+    /// Mailboxes are directories ([`crate::maildir`]), so a local part that can be none has no mailbox. Whoever sends there is
+    /// told so at RCPT, and not by a report to a sender that may be forged.
+    pub fn with_maildirs(self) -> Self {
+        LocalAddressing { is_in_maildirs: true, ..self }
     }
 
     /// The served domains, in the order in which they were given.
@@ -156,7 +169,7 @@ impl LocalAddressing {
                 return Meaning::Alias { alias, domain };
             }
             if self.has_mailbox(name, domain) {
-                return Meaning::Mailbox(LocalMailbox::new(name, domain));
+                return self.mailbox_of(name, domain);
             }
         }
         match self.without_entry(&local_part, &names, domain) {
@@ -173,7 +186,7 @@ impl LocalAddressing {
         let Some((local_part, domain)) = self.at_served_domain(path) else { return Meaning::Elsewhere };
         let names = names(&local_part);
         match names.iter().find(|name| self.has_mailbox(name, domain)) {
-            Some(name) => Meaning::Mailbox(LocalMailbox::new(name, domain)),
+            Some(name) => self.mailbox_of(name, domain),
             None => self.without_entry(&local_part, &names, domain),
         }
     }
@@ -184,9 +197,22 @@ impl LocalAddressing {
             return Meaning::Odd;
         }
         match (&self.recipients, names.last()) {
-            (None, Some(name)) => Meaning::Mailbox(LocalMailbox::new(name, domain)),
+            (None, Some(name)) => self.mailbox_of(name, domain),
             _ => Meaning::Unknown,
         }
+    }
+
+    /// The mailbox of somebody who has one, if there can be such a one.
+    fn mailbox_of(&self, name: &LocalPart, domain: &DomainName) -> Meaning<'_> {
+        match self.can_be_mailbox(name) {
+            true => Meaning::Mailbox(LocalMailbox::new(name, domain)),
+            false => Meaning::NoDirectory,
+        }
+    }
+
+    /// Whether somebody of this name can have a mailbox here.
+    pub fn can_be_mailbox(&self, name: &LocalPart) -> bool {
+        !self.is_in_maildirs || can_be_directory(name)
     }
 
     /// Whether the mailbox is known by name.
@@ -222,6 +248,7 @@ impl LocalAddressing {
             Meaning::Elsewhere => Err(Refusal::Elsewhere),
             Meaning::Odd => Err(Refusal::Odd),
             Meaning::Unknown => Err(Refusal::Unknown),
+            Meaning::NoDirectory => Err(Refusal::NoDirectory),
             Meaning::Alias { .. } => self.leads_to_somebody(path),
         }
     }
@@ -258,6 +285,7 @@ impl Refusal {
             Refusal::Unknown => replies::unknown_recipient(),
             Refusal::Elsewhere => replies::relaying_refused(),
             Refusal::Odd => replies::odd_local_part(),
+            Refusal::NoDirectory => replies::no_directory(),
             Refusal::NotRelayed => replies::alias_not_relayed(),
             Refusal::Circle | Refusal::TooDeep | Refusal::TooMany => replies::alias_not_expanded(),
         }

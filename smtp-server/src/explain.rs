@@ -74,6 +74,9 @@ fn why_not(refusal: Refusal) -> &'static str {
         Refusal::Unknown => "is at a domain of this server, and is nobody there",
         Refusal::Elsewhere => "is at a domain that is not served here (see --domain), so this would be relaying",
         Refusal::Odd => "holds a route (@, % or ! in the local part), and is nobody's name here",
+        Refusal::NoDirectory => {
+            "has a local part that can be no directory (it is empty or too long), so nobody has this mailbox"
+        }
         Refusal::NotRelayed => "is at a domain that is not served here, and this server sends nothing on",
         Refusal::Circle => "stands for itself and for nobody else",
         Refusal::TooDeep => "is an alias behind too many others",
@@ -84,7 +87,7 @@ fn why_not(refusal: Refusal) -> &'static str {
 /// By what is wrong with the address; what is wrong with our own aliases is a wrong setting.
 fn code(refusal: Refusal) -> u8 {
     match refusal {
-        Refusal::Unknown => exit::NO_USER,
+        Refusal::Unknown | Refusal::NoDirectory => exit::NO_USER,
         Refusal::Elsewhere | Refusal::Odd | Refusal::NotRelayed => exit::PERMISSION,
         Refusal::Circle | Refusal::TooDeep | Refusal::TooMany => exit::CONFIG,
     }
@@ -160,6 +163,12 @@ mod tests {
         for (path, code) in [("a%b@us.example", 77), ("away@us.example", 77), ("a@us.example", 78)] {
             assert_eq!(explained(&addressing, path).0, code, "{path}");
         }
+
+        let in_maildirs = LocalAddressing::new(["us.example".parse().unwrap()]).with_maildirs();
+        let (code, lines) = explained(&in_maildirs, "\"\"@us.example");
+        assert_eq!(code, 67);
+        assert!(lines[0].starts_with("RCPT TO:<\"\"@us.example> is refused: 550 5.1.1 "), "{lines:?}");
+        assert!(lines[1].starts_with("<\"\"@us.example> has a local part that can be no directory "), "{lines:?}");
 
         let relaying = addressing.with_relaying();
         assert_eq!(explained(&relaying, "away@us.example").0, 0);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use nix::sys::signal::Signal;
 use smtp_tests::peer::Peer;
-use smtp_tests::processes::ServerProcess;
+use smtp_tests::processes::{ServerProcess, run};
 use smtp_tests::scripted_server::{Answer, Said, Script, ScriptedServer, polite, polite_with};
 use smtp_tests::site::{Site, hand_over};
 use smtp_tests::wait_until;
@@ -304,6 +304,38 @@ fn addresses_in_any_script() {
     // The next host does not know SMTPUTF8, and nobody can say it otherwise.
     assert_contains(&site.only_mail("%C3%A5se"), &["Action: failed\nStatus: 5.6.7\n", "d\u{f8}d@far.example"]);
     assert!(next.finish_one().commands.iter().all(|command| !command.starts_with("MAIL")));
+}
+
+/// Who can have no mailbox is told so at RCPT, and no report goes to a sender that may be forged: whatever RCPT takes, arrives.
+#[test]
+fn what_can_be_no_directory_is_refused_at_once() {
+    let site = Site::new("example.org");
+    let server = site.start(&[]);
+    let mut peer = server.greeted();
+    peer.agree("MAIL FROM:<alice@example.org>");
+    // Percent signs triple what they stand for, and a name of a file has 255 octets.
+    let [longest, too_long] = [85, 86].map(|count| "{".repeat(count));
+    peer.expect("RCPT TO:<\"\"@example.org>", "550 5.1.1 ");
+    peer.expect(&format!("RCPT TO:<{too_long}@example.org>"), "550 5.1.1 ");
+    hand_over(&server, "<alice@example.org>", &[&format!("<{longest}@example.org>")], LETTER);
+    site.wait_until_done();
+    assert_eq!((site.mail(&"%7B".repeat(85)).len(), site.all_mail()), (1, 1));
+
+    let mail = format!("maildir:{}", site.path("mail").display());
+    let explain = ["explain", "--domain", "example.org", "--deliver", &mail, "\"\"@example.org"];
+    let output = run("smtp-server", &explain);
+    assert_eq!(output.status.code(), Some(67));
+    assert_contains(&String::from_utf8_lossy(&output.stdout), &["is refused: 550 5.1.1 ", " can be no directory "]);
+
+    // In a list, it is a mistake that is told before anybody is refused.
+    let (recipients, aliases) = (site.write("recipients", "bob\n\"\"\n"), site.write("aliases", "sales: bob, \"\"\n"));
+    for (option, file, line) in
+        [("--recipients", &recipients, "line 2: "), ("--aliases", &aliases, "line 1: sales leads to ")]
+    {
+        let output = run("smtp-server", &["--check", "--domain", "example.org", "--deliver", &mail, option, file]);
+        assert_eq!(output.status.code(), Some(78));
+        assert_contains(&String::from_utf8_lossy(&output.stderr), &[file, line, " can be no directory "]);
+    }
 }
 
 /// A mailbox that cannot be written is a matter for later and for nobody else.

@@ -86,6 +86,9 @@ fn advice(refusal: Refusal) -> &'static str {
         Refusal::Elsewhere | Refusal::NotRelayed => {
             "which is at a domain not served here, and nothing is relayed; see --relay"
         }
+        Refusal::NoDirectory => {
+            "which can be no directory below --deliver maildir, being empty or too long; name another mailbox"
+        }
         Refusal::Odd => "which holds a route; name the mailbox itself",
         Refusal::Circle => "to itself and to nobody else; name a mailbox",
         Refusal::TooDeep => "which is an alias behind too many others; name its targets",

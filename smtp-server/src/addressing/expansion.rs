@@ -196,6 +196,7 @@ impl<'a> Walk<'a> {
             Meaning::Elsewhere if named_by.is_some() => (elsewhere(&address), Outcome::Refused(Refusal::NotRelayed)),
             Meaning::Elsewhere => (elsewhere(&address), Outcome::Refused(Refusal::Elsewhere)),
             Meaning::Odd => (here(&address), Outcome::Refused(Refusal::Odd)),
+            Meaning::NoDirectory => (here(&address), Outcome::Refused(Refusal::NoDirectory)),
             Meaning::Unknown => (here(&address), Outcome::Refused(Refusal::Unknown)),
         };
         if !self.taken.insert(place) {

@@ -85,7 +85,7 @@ impl Carrier for Hand<'_> {
         let deliver = |(number, recipient): &(usize, &Recipient)| {
             self.deliver(parcel, *number, recipient).unwrap_or_else(|error| {
                 let code = match &error {
-                    error if !error.is_transient() => "553 5.1.3",
+                    error if !error.is_transient() => "550 5.1.1",
                     error if error.is_full() => "452 4.2.2",
                     _ => "451 4.3.0",
                 };
