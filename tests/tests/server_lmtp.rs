@@ -146,9 +146,13 @@ fn away_and_back() {
         let name = if is_unix { format!("unix:{}", socket.display()) } else { port.name() };
         let server = site.start_before_lmtp(&name, &["--retry-after", "1h"]);
         hand_over(&server, "<alice@example.org>", &["<bob@example.org>", "<carol@example.org>"], LETTER);
+        let line = server.wait_for_line(|line| line.contains(" ERROR "));
+        assert!(line.contains(&format!("the mailboxes at {name} are out of reach: ")), "{line}");
         for _ in 0..2 {
             let line = server.wait_for_line(|line| line.contains("status="));
             assert!(line.contains("relay=lmtp ") && line.contains("status=deferred reply=\"4.4.1 "), "{line}");
+            // The path of a socket is in no word that a report may carry.
+            assert!(!is_unix || line.contains("reply=\"4.4.1 no connection: "), "{line}");
         }
 
         let lmtp = port.listen(Mailboxes::default().scripts());
