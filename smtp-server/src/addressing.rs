@@ -9,13 +9,15 @@
 //! 4. without a list, the mailbox: every local part exists then
 //! 5. the catch-all of the domain
 //!
-//! Names are compared without case, and an address is passed on as it came (RFC 5321, 2.4).
+//! Domains are compared in one spelling, [`a_label`], wherever they come from: RCPT, the settings, a list, an alias. Names are
+//! compared without case, and an address is passed on as it came (RFC 5321, 2.4).
 
 mod check;
 mod expansion;
 
 use std::fmt;
 
+use smtp_client::dns::a_label;
 use smtp_proto::address::{DomainName, ForwardPath, LocalPart};
 use smtp_proto::reply::Reply;
 
@@ -227,9 +229,8 @@ impl LocalAddressing {
             ForwardPath::Postmaster => Some((LocalPart::postmaster(), &self.home)),
             ForwardPath::Mailbox(mailbox) => {
                 let name = mailbox.domain().name()?;
-                let served = self.domains.iter().find(|served| served.is(name.as_str()));
-                let is_host = || self.hostname.as_ref().is_some_and(|hostname| hostname.is(name.as_str()));
-                match served {
+                let is_host = || self.hostname.as_ref().is_some_and(|hostname| a_label(hostname) == a_label(name));
+                match self.served(name) {
                     Some(domain) => Some((mailbox.local_part().clone(), domain)),
                     None if is_postmaster(mailbox.local_part()) && is_host() => {
                         Some((LocalPart::postmaster(), &self.home))
@@ -238,6 +239,12 @@ impl LocalAddressing {
                 }
             }
         }
+    }
+
+    /// The served domain of this name, in whichever of its spellings either is written.
+    pub fn served(&self, name: &DomainName) -> Option<&DomainName> {
+        let wanted = a_label(name);
+        self.domains.iter().find(|served| a_label(served) == wanted)
     }
 
     /// Whether RCPT is answered with 250 by a host that relays for nobody. An alias is accepted if it leads to somebody,

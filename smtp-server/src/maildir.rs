@@ -53,6 +53,7 @@ pub use name::UniqueName;
 use name::directory_name;
 
 use crate::addressing::SEPARATOR;
+use crate::domain_key::domain_key;
 
 /// Which directory is whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +124,8 @@ impl Maildir {
     /// The names of the directories that lead to a mailbox, from the top.
     fn names(&self, mailbox: &Mailbox) -> Result<Vec<String>, MaildirError> {
         let local_part = without_detail(mailbox.local_part().as_str(), self.separator);
-        let domain = mailbox.domain().to_string();
+        // One directory, in whichever spelling the domain came.
+        let domain = domain_key(mailbox.domain());
         let parts = match self.layout {
             Layout::LocalPart => vec![local_part],
             Layout::DomainAndLocalPart => vec![domain.as_str(), local_part],

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use smtp_client::dns::a_label;
 use smtp_proto::address::{AddressError, Domain, DomainName, LocalPart, Mailbox};
 
 use crate::addressing::LocalAddressing;
+use crate::domain_key::domain_key;
 
 /// Local parts that exist at every served domain, and whole addresses. Compared without case: to tell `Bob` from `bob`
 /// helps nobody (RFC 5321, 2.4 leaves it to the host of the mailbox; on the way, case is kept).
@@ -80,9 +82,7 @@ impl Recipients {
     /// The same for a host that has only the domains and the mailboxes which `addressing` permits: what is elsewhere, or can
     /// be no mailbox, is an error.
     pub fn parse_for(text: &str, addressing: &LocalAddressing) -> Result<Self, RecipientsError> {
-        let is_served = |domain: &Domain| {
-            domain.name().is_some_and(|name| addressing.domains().iter().any(|served| served.is(name.as_str())))
-        };
+        let is_served = |domain: &Domain| domain.name().is_some_and(|name| addressing.served(name).is_some());
         Recipients::read(text, is_served, |name| addressing.can_be_mailbox(name))
     }
 
@@ -110,7 +110,7 @@ impl Recipients {
     fn insert(&mut self, entry: &Entry) {
         let local_part = fold(entry.local_part.as_str());
         match &entry.domain {
-            Some(domain) => self.addresses.insert((local_part, fold(&domain.to_string()))),
+            Some(domain) => self.addresses.insert((local_part, domain_key(domain))),
             None => self.local_parts.insert(local_part),
         };
     }
@@ -123,7 +123,7 @@ impl Recipients {
     /// Whether somebody of this name has a mailbox.
     pub fn contains(&self, local_part: &str, domain: &DomainName) -> bool {
         let local_part = fold(local_part);
-        self.local_parts.contains(&local_part) || self.addresses.contains(&(local_part, fold(domain.as_str())))
+        self.local_parts.contains(&local_part) || self.addresses.contains(&(local_part, a_label(domain).into_owned()))
     }
 }
 

@@ -306,6 +306,30 @@ fn addresses_in_any_script() {
     assert!(next.finish_one().commands.iter().all(|command| !command.starts_with("MAIL")));
 }
 
+/// Row X156: the domain of the settings is `xn--...`; whoever writes it in its own script means the same mailboxes.
+#[test]
+fn a_served_domain_in_its_own_script() {
+    let site = Site::new("xn--bcher-kva.example");
+    let recipients = site.write("recipients", "bob@b\u{fc}cher.example\n");
+    let aliases = site.write("aliases", "sales@b\u{fc}cher.example: bob\n");
+    let server = site.start(&["--domain", "example.org", "--recipients", &recipients, "--aliases", &aliases]);
+    let domains = ["b\u{fc}cher.example", "B\u{dc}CHER.example", "xn--bcher-kva.example"];
+    for domain in domains {
+        for name in ["bob", "sales", "postmaster"] {
+            hand_over(&server, "<alice@far.example> SMTPUTF8", &[&format!("<{name}@{domain}>")], LETTER);
+        }
+        let mut peer = server.greeted();
+        peer.agree("MAIL FROM:<alice@far.example> SMTPUTF8");
+        peer.expect(&format!("RCPT TO:<eve@{domain}>"), "550 5.1.1 ");
+        peer.expect(&format!("RCPT TO:<bob@mail.{domain}>"), "550 5.7.1 ");
+    }
+    site.wait_until_done();
+    let bobs = site.mail("xn--bcher-kva.example/bob");
+    assert_eq!((bobs.len(), site.mail("xn--bcher-kva.example/postmaster").len()), (2 * domains.len(), domains.len()));
+    // As it came: whoever reads it may look for the address that was written to.
+    assert!(bobs.iter().any(|letter| letter.contains("\nDelivered-To: bob@b\u{fc}cher.example\n")), "{bobs:#?}");
+}
+
 /// Who can have no mailbox is told so at RCPT, and no report goes to a sender that may be forged: whatever RCPT takes, arrives.
 #[test]
 fn what_can_be_no_directory_is_refused_at_once() {

@@ -115,6 +115,34 @@ fn without_a_list_of_recipients() {
     assert_eq!(meaning(&LocalAddressing::new([]), "<Postmaster>"), "postmaster@localhost");
 }
 
+/// Row X156: one domain, whichever of its spellings stands in the settings, in a list, in an alias, or comes in RCPT.
+#[test]
+fn a_domain_in_all_its_spellings() {
+    let spellings = ["b\u{fc}cher.example", "B\u{dc}CHER.Example", "xn--bcher-kva.example", "XN--BCHER-KVA.EXAMPLE"];
+    for served in spellings {
+        for written in spellings {
+            let addressing =
+                LocalAddressing::new([served.parse().unwrap()]).with_hostname("mx.example".parse().unwrap());
+            let recipients = Recipients::parse_for(&format!("bob@{written}\n"), &addressing).unwrap();
+            let aliases = format!("sales@{written}: bob@{served}, bob\n@{written}: catcher@far.example\n");
+            let aliases = Aliases::parse_for(&aliases, addressing.domains()).unwrap();
+            let host = addressing.with_recipients(recipients).with_aliases(aliases).with_relaying();
+            assert_eq!(host.check(), Ok(()), "{served} {written}");
+            for asked in spellings {
+                let at = |local_part: &str| format!("<{local_part}@{asked}>");
+                assert_eq!(meaning(&host, &at("bob")), format!("bob@{served}"), "{written} {asked}");
+                assert_eq!(meaning(&host, &at("postmaster")), format!("postmaster@{served}"), "{written} {asked}");
+                assert_eq!(ends(&host, &at("sales")), [format!("<bob@{served}> in bob@{served}")], "{written} {asked}");
+                assert_eq!(ends(&host, &at("eve")), ["<catcher@far.example> relayed"], "{written} {asked}");
+                assert_eq!(meaning(&host, &format!("<bob@mail.{asked}>")), "elsewhere");
+            }
+        }
+    }
+    // Elsewhere too, one place gets one copy.
+    let host = host(None, "all: ann@b\u{fc}cher.example, ann@XN--bcher-kva.example\n").with_relaying();
+    assert_eq!(ends(&host, "<all@us.example>").len(), 1);
+}
+
 /// What can be no directory has no mailbox where mailboxes are directories, and may still be a name for others.
 #[test]
 fn names_that_can_be_no_directory() {

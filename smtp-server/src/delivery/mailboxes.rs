@@ -10,6 +10,7 @@ use smtp_proto::client::Ending;
 use smtp_spool::Recipient;
 
 use crate::addressing::is_postmaster;
+use crate::domain_key::domain_key;
 use crate::maildir::{Maildir, MaildirError, UniqueName};
 use crate::replies;
 
@@ -71,7 +72,7 @@ struct Hand<'a> {
 
 impl Hand<'_> {
     fn is_here(&self, domain: &Domain) -> bool {
-        domain.name().zip(self.host.name()).is_some_and(|(domain, host)| host.is(domain.as_str()))
+        domain_key(domain) == domain_key(self.host)
     }
 
     fn deliver(&self, parcel: &Parcel<'_>, number: usize, recipient: &Recipient) -> Result<Verdict, MaildirError> {
