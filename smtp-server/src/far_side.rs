@@ -27,16 +27,15 @@ pub(crate) struct FarSide {
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) schedule: Schedule,
     pub(crate) hostname: DomainName,
-    /// Where we listen: whoever finds one of these addresses has found us.
-    pub(crate) listen: Vec<SocketAddr>,
     /// Whether more than one domain is served, each with mailboxes of its own.
     pub(crate) has_several_domains: bool,
     pub(crate) addressing: CurrentAddressing,
 }
 
 impl FarSide {
-    /// Starts the queue. `None`: mail stays where it is.
-    pub(crate) fn start(self, store: Arc<dyn Store>) -> Result<Option<Runner>, Failure> {
+    /// Starts the queue. `None`: mail stays where it is. The server listens at `addresses`, whoever said so: a mail exchanger
+    /// that is found to be at one of them is this host.
+    pub(crate) fn start(self, store: Arc<dyn Store>, addresses: &[SocketAddr]) -> Result<Option<Runner>, Failure> {
         let hostname = Domain::Name(self.hostname.clone());
         let mailboxes = match &self.deliver {
             Deliver::Keep => return Ok(None),
@@ -45,7 +44,7 @@ impl FarSide {
         };
         let own = Own {
             names: self.addressing.get().domains().iter().cloned().chain([self.hostname.clone()]).collect(),
-            addresses: self.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
+            addresses: addresses.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
         };
         let resolver = Box::new(SystemResolver::new(self.dns_settings()));
         let outside = Outside::new(self.relay, hostname.clone(), own, resolver);

@@ -73,7 +73,7 @@ fn run(options: Options) -> Result<(), Failure> {
     let spool = Arc::new(spool);
     let server = Server::start(setup.config, listeners, spool.clone(), Arc::new(setup.policy))
         .map_err(|error| Failure::new(exit::SYSTEM, format!("the server cannot be started: {error}")))?;
-    let runner = setup.far_side.start(spool)?;
+    let runner = setup.far_side.start(spool, server.addresses())?;
     let watch = setup
         .reloader
         .watch()
