@@ -55,9 +55,32 @@ impl FarSide {
         runner.map(Some).map_err(|error| Failure::new(exit::SYSTEM, format!("the queue cannot be started: {error}")))
     }
 
+    fn layout(&self) -> Layout {
+        if self.has_several_domains { Layout::DomainAndLocalPart } else { Layout::LocalPart }
+    }
+
+    /// Whoever adds a second domain, or takes it away, moves the mailboxes. A server that started beside the old ones would
+    /// deliver where no reader looks, and nobody would see the mail that is there.
+    pub(crate) fn check_layout(&self) -> Result<(), Failure> {
+        let Deliver::Maildir(root) = &self.deliver else { return Ok(()) };
+        let addressing = self.addressing.get();
+        let Some(found) = self.layout().find_other(root, addressing.domains()) else { return Ok(()) };
+        let (number, place) = match self.layout() {
+            Layout::LocalPart => ("one domain is", "LOCAL-PART"),
+            Layout::DomainAndLocalPart => ("several domains are", "DOMAIN/LOCAL-PART"),
+        };
+        let root = root.display();
+        Err(Failure::new(
+            exit::CONFIG,
+            format!(
+                "--deliver maildir:{root}: {found:?} is a mailbox of another layout: {number} served, so mail goes to {root}/{place}, and \
+                 nobody would see what is there; with the server stopped, move such mailboxes there or out of {root}"
+            ),
+        ))
+    }
+
     fn maildir(&self, path: &Path) -> Result<Mailboxes, Failure> {
-        let layout = if self.has_several_domains { Layout::DomainAndLocalPart } else { Layout::LocalPart };
-        let maildir = Maildir::open(path, layout)
+        let maildir = Maildir::open(path, self.layout())
             .map_err(|error| Failure::new(exit::SPOOL, format!("--deliver maildir:{}: {error}", path.display())))?;
         let addressing = self.addressing.get();
         let home = addressing.domains().first().unwrap_or(&self.hostname);

@@ -39,6 +39,7 @@ mod directory;
 mod folders;
 mod header_filter;
 mod letter;
+mod other_layout;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -75,7 +75,8 @@ impl Setup {
     /// say the same.
     pub(crate) fn check_places(&self) -> Result<(), Failure> {
         let user = self.account.as_ref().map_or_else(Uid::effective, |account| account.user);
-        Spool::check(&self.spool, user.as_raw()).map_err(|error| exit::open(&error))
+        Spool::check(&self.spool, user.as_raw()).map_err(|error| exit::open(&error))?;
+        self.far_side.check_layout()
     }
 }
 

@@ -330,6 +330,42 @@ fn a_served_domain_in_its_own_script() {
     assert!(bobs.iter().any(|letter| letter.contains("\nDelivered-To: bob@b\u{fc}cher.example\n")), "{bobs:#?}");
 }
 
+/// With a second domain the mailboxes lie elsewhere: no server starts beside those that nobody would see, there and back.
+#[test]
+fn a_second_domain_moves_the_mailboxes() {
+    let site = Site::new("example.org");
+    let [spool, mail] = ["spool", "mail"].map(|name| site.path(name).display().to_string());
+    let deliver = format!("maildir:{mail}");
+    let check = |more: &[&str]| {
+        let own = ["--check", "--spool", &spool, "--deliver", &deliver, "--domain", "example.org"];
+        let output = run("smtp-server", &[&own[..], more].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let deliver_one = |options: &[&str]| {
+        let server = site.start(options);
+        hand_over(&server, "<alice@far.example>", &["<bob@example.org>"], LETTER);
+        site.wait_until_done();
+    };
+    let second = ["--domain", "two.example"];
+    assert_eq!(check(&second).0, Some(0), "there is no mailbox yet");
+    deliver_one(&[]);
+    let (code, text) = check(&second);
+    assert_eq!(code, Some(78));
+    assert_contains(
+        &text,
+        &[&format!("{mail}/bob\" is a mailbox of another layout"), "mail/DOMAIN/LOCAL-PART, ", "move"],
+    );
+    assert_eq!(check(&[]).0, Some(0));
+
+    fs::create_dir(site.mail_directory("example.org")).unwrap();
+    fs::rename(site.mail_directory("bob"), site.mail_directory("example.org/bob")).unwrap();
+    deliver_one(&second);
+    assert_eq!((site.mail("example.org/bob").len(), check(&second).0), (2, Some(0)));
+    let (code, text) = check(&[]);
+    assert_eq!(code, Some(78));
+    assert_contains(&text, &[&format!("{mail}/example.org/bob\" is"), "mail/LOCAL-PART, "]);
+}
+
 /// Who can have no mailbox is told so at RCPT, and no report goes to a sender that may be forged: whatever RCPT takes, arrives.
 #[test]
 fn what_can_be_no_directory_is_refused_at_once() {
