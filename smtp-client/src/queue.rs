@@ -179,6 +179,10 @@ impl Queue {
         clock: Box<Clock>,
     ) -> io::Result<Self> {
         let lanes = Mutex::new(Lanes::new(settings.threads, settings.threads_per_lane));
+        if let Err(error) = store.note_lifetime(settings.schedule.lifetime_seconds) {
+            // No reason to leave mail lying.
+            log::warn!("{error}; listings may tell another time at which messages are given up");
+        }
         Ok(Queue {
             store,
             router,

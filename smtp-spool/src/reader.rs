@@ -12,6 +12,7 @@ use crate::disk::{Access, Disk, Entry, Folder};
 use crate::envelope::Envelope;
 use crate::error::{OpenError, ReadError};
 use crate::id::MessageId;
+use crate::lifetime;
 use crate::maildrop;
 use crate::message_file::{Content, MessageFile};
 use crate::os_disk::OsDisk;
@@ -79,6 +80,12 @@ impl Reader {
             let summary = reader.summary(&id);
             (id, summary)
         }))
+    }
+
+    /// How long whoever runs the queue of this spool tries a message; five days where nobody has said otherwise, or it cannot
+    /// be read.
+    pub fn lifetime_seconds(&self) -> i64 {
+        lifetime::read(&*self.disk)
     }
 
     /// Entries that are no messages: unknown names in `new/` and `maildrop/`, and what was moved to `corrupt/`.

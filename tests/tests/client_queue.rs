@@ -193,6 +193,35 @@ fn into_the_spool_of_a_running_server() {
     assert_eq!(times(&smart.finish(), "hello"), 1);
 }
 
+/// Whoever runs the queue says how long a message is tried, and lists tell until when, also once it is gone.
+#[test]
+fn listed_until_it_is_given_up() {
+    let place = Place::new();
+    place.queue("letter");
+    let mail = place.folder.path().join("mail");
+    fs::create_dir(&mail).unwrap();
+    let port = ReservedPort::new();
+    let left = || {
+        let json = answers(&place.run("list", &["--json"])).to_owned();
+        let number = |member: &str| -> i64 {
+            let (_, rest) = json.split_once(&format!("\"{member}_unix_seconds\":")).unwrap();
+            rest.split(',').next().unwrap().parse().unwrap()
+        };
+        number("give_up") - number("received_at")
+    };
+    const FIVE_DAYS: i64 = 5 * 24 * 3_600;
+    assert_eq!(left(), FIVE_DAYS);
+    let (deliver, relay) = (format!("maildir:{}", mail.display()), format!("smart:{}", port.name()));
+    let options = ["--domain", "example.com", "--spool", &place.spool, "--give-up-after", "2h"];
+    let server = ServerProcess::start(&[&options[..], &["--deliver", &deliver, "--relay", &relay]].concat());
+    assert_eq!(left(), 2 * 3_600);
+    drop(server);
+    assert_eq!(left(), 2 * 3_600);
+    // This owner has its own idea of it.
+    assert_eq!(code(&place.flush(&port.name())), 75);
+    assert_eq!(left(), FIVE_DAYS);
+}
+
 fn letters(maildir: &Path) -> Vec<Vec<u8>> {
     let entries = fs::read_dir(maildir.join("new")).into_iter().flatten();
     entries.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
