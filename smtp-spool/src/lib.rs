@@ -85,7 +85,9 @@
 //! | E in both | whole, durable, `ID` | whole, durable | `unlinkat` in `maildrop/`, `fsync` of `maildrop/` → 6 | queues it, then the same two calls |
 //!
 //! It cannot be claimed before state 6, so that a name which comes back after a power cut is never that of a message which
-//! was delivered. What does not prove itself in `maildrop/`, checksum included, goes to `corrupt/` when the owner comes to it.
+//! was delivered. What begins
+//! as a message in `maildrop/` and does not prove itself, checksum included, goes to `corrupt/` when the owner comes to it; what
+//! does not begin as one stays.
 //!
 //! A refused message goes back from 2, 3 or 4 to nothing by `unlinkat`. From 4 that may fail on a failing disk: then the
 //! file stays, this process neither delivers it nor takes it for stored, and the next start finds state 4. In state 2 and
