@@ -110,10 +110,16 @@ impl Targets {
         found.map(|hosts| Targets { hosts }).map_err(|cause| NoTarget { domain: domain.clone(), cause })
     }
 
-    /// All addresses in their order, with this port.
+    /// All addresses in their order, with this port. One that two hosts share stands there once.
     pub fn addresses(&self, port: u16) -> Vec<SocketAddr> {
-        let addresses = self.hosts.iter().flat_map(|host| &host.addresses);
-        addresses.map(|address| SocketAddr::new(*address, port)).collect()
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in self.hosts.iter().flat_map(|host| &host.addresses) {
+            let address = SocketAddr::new(*address, port);
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses
     }
 
     /// The host that has this address: with whom [`crate::Connection::open_any`] has come to talk.
