@@ -71,6 +71,7 @@ mod registry;
 mod host;
 mod connection;
 pub mod policy;
+mod domain_key;
 pub mod recipients;
 pub mod aliases;
 pub mod addressing;

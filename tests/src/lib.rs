@@ -10,11 +10,13 @@ pub mod server;
 pub mod peer;
 pub mod transcript;
 pub mod scripted_server;
+pub mod unix_bridge;
 pub mod processes;
 pub mod site;
 pub mod dns_server;
 pub mod client;
 pub mod letters;
+pub mod certificates;
 
 use std::time::{Duration, Instant};
 

@@ -275,13 +275,14 @@ fn relay(next_hop: &dyn NextHop, peer: Option<&Peer>) -> String {
 /// RFC 3463: X.4.1, nobody answers; X.4.2, the conversation broke; X.4.4, no way there; what the host says, as it says it.
 fn no_connection(next_hop: &dyn NextHop, error: &ConnectError) -> Verdict {
     use smtp_proto::client::Ending;
+    let words = error.reason();
     let text = match error {
         ConnectError::Session(_, Ending::Refused(_, reply) | Ending::Goodbye(reply)) => reply.to_string(),
-        ConnectError::Session(..) => format!("4.4.2 {}", error.reason()),
-        ConnectError::Connect(..) | ConnectError::Io(_) => format!("4.4.1 {}", error.reason()),
-        ConnectError::Resolve(..) if error.is_transient() => format!("4.4.3 {}", error.reason()),
-        ConnectError::Resolve(..) => format!("5.4.4 {}", error.reason()),
-        ConnectError::Name(_) | ConnectError::HelloName(_) => format!("4.3.5 {error}"),
+        ConnectError::Session(..) => format!("4.4.2 {words}"),
+        ConnectError::Connect(..) | ConnectError::Io(_) => format!("4.4.1 {words}"),
+        ConnectError::Resolve(..) if error.is_transient() => format!("4.4.3 {words}"),
+        ConnectError::Resolve(..) => format!("5.4.4 {words}"),
+        ConnectError::Name(_) | ConnectError::HelloName(_) => format!("4.3.5 {words}"),
     };
     let said = Said::by(relay(next_hop, error.peer()), text);
     // What is wrong with our own names is our own fault.
