@@ -179,6 +179,22 @@ fn the_last_word() {
     }
 }
 
+/// A second host that cannot be reached is not called again for each message that follows.
+#[test]
+fn who_is_not_there_is_called_once() {
+    let world = World::new(2);
+    world.put("n", &["<carol@far.test>"]);
+    let unwilling = || Script::new().say("421 4.3.2 not now").close();
+    let (verdicts, sessions) =
+        world.try_once(vec![vec![answering("RCPT ", "451 4.3.0 one")], vec![unwilling(), unwilling()]]);
+    assert_eq!(verdicts.len(), 2);
+    assert!(
+        verdicts.iter().all(|verdict| verdict.ends_with("<mx1.far.test[127.0.0.1]> 451 4.3.0 one")),
+        "{verdicts:?}"
+    );
+    assert_eq!((sessions[0].len(), sessions[1].len()), (1, 1));
+}
+
 /// Row N266: a limit, of two at least.
 #[test]
 fn not_everybody_is_asked() {

@@ -86,7 +86,8 @@ impl ConnectError {
         }
     }
 
-    /// What went wrong, for whoever knows with whom.
+    /// What went wrong, for whoever knows with whom, strangers included: a report may go to them, and the path of a socket
+    /// concerns nobody outside this host.
     pub fn reason(&self) -> String {
         match self {
             ConnectError::Name(error) => error.to_string(),

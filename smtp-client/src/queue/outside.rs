@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use smtp_proto::address::{Domain, ForwardPath};
 use smtp_spool::{Lane, Recipient};
 
-use super::relay::{NextHop, SmtpCarrier};
+use super::relay::{ADDRESSES_ASKED, NextHop, SmtpCarrier};
 use super::{Carrier, Route, Router, Said, Transport, Verdict};
 use crate::connection::{ConnectError, Connection, Options};
 use crate::dns::Resolver;
@@ -107,6 +107,8 @@ impl NextHop for Exchangers<'_> {
     fn call_behind(&self, peer: &Peer) -> Option<Result<Connection, ConnectError>> {
         let place = self.addresses.iter().position(|address| *peer == Peer::Tcp(*address))?;
         let behind = self.addresses.get(place + 1..).filter(|behind| !behind.is_empty())?;
+        // Somebody has answered already: this is no time to wait for eighty black holes.
+        let behind = behind.get(..ADDRESSES_ASKED).unwrap_or(behind);
         Some(Connection::open_any(behind, self.outside.options()))
     }
 

@@ -61,6 +61,9 @@ pub struct SmtpCarrier<'a> {
     /// Every message begins at the first. Each other was called behind the one in front of it, for a message that this one
     /// had put off.
     ways: Vec<Way>,
+    /// How many places there are: fewer than [`ADDRESSES_ASKED`] once nobody could be reached for the next one. To find that
+    /// out again for every message would hold up those that follow.
+    places: usize,
 }
 
 struct Way {
@@ -85,7 +88,9 @@ impl<'a> SmtpCarrier<'a> {
     /// Calls the first of several hosts that is ready for mail. An error is the verdict on everybody whose mail goes there.
     pub fn open_to(next_hop: Box<dyn NextHop + 'a>) -> Result<Self, Verdict> {
         match next_hop.call() {
-            Ok(connection) => Ok(SmtpCarrier { next_hop, ways: vec![Way { connection, carried: 0 }] }),
+            Ok(connection) => {
+                Ok(SmtpCarrier { next_hop, ways: vec![Way { connection, carried: 0 }], places: ADDRESSES_ASKED })
+            }
             Err(error) => Err(no_connection(&*next_hop, &error)),
         }
     }
@@ -93,7 +98,10 @@ impl<'a> SmtpCarrier<'a> {
     /// Sends to recipients: to all at the first host, and to those whom it puts off at the next.
     fn send(&mut self, parcel: &Parcel<'_>, content: &Content) -> Vec<Verdict> {
         let mut heard: Vec<Option<Heard>> = parcel.recipients.iter().map(|_| None).collect();
-        for place in 0..ADDRESSES_ASKED {
+        for place in 0.. {
+            if place >= self.places {
+                break;
+            }
             let is_waiting = |heard: &Option<Heard>| heard.as_ref().is_none_or(|heard| heard.may_go_elsewhere);
             let waiting: Vec<usize> = (0..heard.len()).filter(|who| heard.get(*who).is_some_and(is_waiting)).collect();
             if waiting.is_empty() {
@@ -138,6 +146,7 @@ impl<'a> SmtpCarrier<'a> {
                 // What the host in front has said of them stands.
                 Some(Err(error)) => {
                     log::debug!("id={} {error}", parcel.claim().id());
+                    self.places = place;
                     break;
                 }
                 None => break,
@@ -266,13 +275,14 @@ fn relay(next_hop: &dyn NextHop, peer: Option<&Peer>) -> String {
 /// RFC 3463: X.4.1, nobody answers; X.4.2, the conversation broke; X.4.4, no way there; what the host says, as it says it.
 fn no_connection(next_hop: &dyn NextHop, error: &ConnectError) -> Verdict {
     use smtp_proto::client::Ending;
+    let words = error.reason();
     let text = match error {
         ConnectError::Session(_, Ending::Refused(_, reply) | Ending::Goodbye(reply)) => reply.to_string(),
-        ConnectError::Session(..) => format!("4.4.2 {}", error.reason()),
-        ConnectError::Connect(..) | ConnectError::Io(_) => format!("4.4.1 {}", error.reason()),
-        ConnectError::Resolve(..) if error.is_transient() => format!("4.4.3 {}", error.reason()),
-        ConnectError::Resolve(..) => format!("5.4.4 {}", error.reason()),
-        ConnectError::Name(_) | ConnectError::HelloName(_) => format!("4.3.5 {error}"),
+        ConnectError::Session(..) => format!("4.4.2 {words}"),
+        ConnectError::Connect(..) | ConnectError::Io(_) => format!("4.4.1 {words}"),
+        ConnectError::Resolve(..) if error.is_transient() => format!("4.4.3 {words}"),
+        ConnectError::Resolve(..) => format!("5.4.4 {words}"),
+        ConnectError::Name(_) | ConnectError::HelloName(_) => format!("4.3.5 {words}"),
     };
     let said = Said::by(relay(next_hop, error.peer()), text);
     // What is wrong with our own names is our own fault.

@@ -76,7 +76,7 @@ fn recipient_fields(fields: &mut String, reported: &ReportedRecipient<'_>, is_in
 /// RFC 822" (RFC 3464, 2.1.2 and 2.3.5). What has no name in front stays as it is.
 fn host(shown: &str) -> String {
     let literal = shown.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(inside, _)| inside);
-    let name = literal.unwrap_or_else(|| shown.split([':', '[']).next().unwrap_or_default());
+    let name = literal.unwrap_or_else(|| shown.split([':', '[', ' ']).next().unwrap_or_default());
     match name.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => AddressLiteral::Ipv4(address).to_string(),
         Ok(IpAddr::V6(address)) => AddressLiteral::Ipv6(address).to_string(),
