@@ -59,6 +59,8 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
         "aliases" => options.aliases.is_none(),
         "tls-cert" => options.tls_cert.is_none(),
         "tls-key" => options.tls_key.is_none(),
+        "relay-ca-file" => options.relay_ca_file.is_none(),
+        "tls-policy" => options.tls_policy.is_none(),
         _ => true,
     });
     let named_at = file.named_at.into_iter().map(|(setting, place)| (setting, format!("{name}:{place}"))).collect();
@@ -66,7 +68,7 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
 }
 
 /// Settings whose value is a path.
-const PATHS: [&str; 5] = ["spool", "recipients", "aliases", "tls-cert", "tls-key"];
+const PATHS: [&str; 7] = ["spool", "recipients", "aliases", "tls-cert", "tls-key", "relay-ca-file", "tls-policy"];
 
 /// What stands before a path in the value of `deliver`.
 const PATH_PREFIXES: [&str; 2] = ["maildir:", "lmtp:unix:"];
@@ -149,6 +151,9 @@ fn merge(first: Options, second: Options) -> Options {
         listen_tls: list(first.listen_tls, second.listen_tls),
         tls_cert: first.tls_cert.or(second.tls_cert),
         tls_key: first.tls_key.or(second.tls_key),
+        relay_tls: first.relay_tls.or(second.relay_tls),
+        relay_ca_file: first.relay_ca_file.or(second.relay_ca_file),
+        tls_policy: first.tls_policy.or(second.tls_policy),
         hostname: first.hostname.or(second.hostname),
         domain: list(first.domain, second.domain),
         spool: first.spool.or(second.spool),

@@ -76,6 +76,7 @@ pub mod policy;
 pub mod recipients;
 pub mod aliases;
 pub mod addressing;
+pub mod relay_tls;
 pub mod reload;
 pub use smtp_client::relay_route;
 mod incoming;

@@ -81,6 +81,7 @@ fn run(options: Options) -> Result<(), Failure> {
     let unwatched = |error| Failure::new(exit::SYSTEM, format!("the files cannot be watched: {error}"));
     let watch = setup.reloader.watch().map_err(unwatched)?;
     let identity_watch = setup.identity.map(|reloader| reloader.watch().map_err(unwatched)).transpose()?;
+    let policies_watch = setup.tls_policies.watch().map_err(unwatched)?;
     let signals = stop_on_signal(server.stopper())?;
     // The lines about TLS first: whoever waits for the others has seen them.
     for (address, _) in server.addresses().iter().zip(tls_first).filter(|(_, is_tls_first)| *is_tls_first) {
@@ -93,7 +94,7 @@ fn run(options: Options) -> Result<(), Failure> {
     if let Some(runner) = runner {
         end_deliveries(runner, &signals);
     }
-    drop((watch, identity_watch));
+    drop((watch, identity_watch, policies_watch));
     drop(control);
     log::info!("stopped");
     Ok(())

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
+use smtp_client::tls::{TlsMode, TlsOptions, TlsPolicyTable, Trust};
 use smtp_server::Config;
 use smtp_server::addressing::LocalAddressing;
 use smtp_server::aliases::{self, Aliases};
@@ -15,7 +16,8 @@ use smtp_server::policy::LocalPolicy;
 use smtp_server::proto::address::DomainName;
 use smtp_server::recipients::Recipients;
 use smtp_server::relay_route::RelayRoute;
-use smtp_server::reload::{CurrentAddressing, Reloader};
+use smtp_server::relay_tls::RelayTls;
+use smtp_server::reload::{Current, CurrentAddressing, Reloader};
 use smtp_server::spool::{Options as SpoolOptions, Spool};
 use smtp_server::tls::{Identity, IdentityError};
 
@@ -49,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) reloader: Reloader<LocalAddressing>,
     /// What keeps the certificate up to date.
     pub(crate) identity: Option<Reloader<Identity>>,
+    /// What keeps the policies of TLS for mail that leaves up to date.
+    pub(crate) tls_policies: Reloader<TlsPolicyTable>,
 }
 
 impl Setup {
@@ -64,7 +68,9 @@ impl Setup {
         };
         let hostname = hostname(options);
         let reloader = addressing(settings, &hostname)?;
-        let far_side = far_side(options, &hostname, reloader.current())?;
+        let tls_policies = tls_policies(settings)?;
+        let relay_tls = relay_tls(settings, tls_policies.current())?;
+        let far_side = far_side(options, &hostname, reloader.current(), relay_tls)?;
         let identity = identity(settings)?;
         let mut config = config(options, hostname).map_err(wrong)?;
         config.tls = identity.as_ref().map(|reloader| reloader.current().clone());
@@ -79,6 +85,7 @@ impl Setup {
             far_side,
             reloader,
             identity,
+            tls_policies,
         })
     }
 
@@ -138,8 +145,51 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
     Reloader::new(files, read).map(Some).map_err(wrong)
 }
 
+/// The list of destinations, and how to read it again.
+fn tls_policies(settings: &Settings) -> Result<Reloader<TlsPolicyTable>, Failure> {
+    let named = settings.options.tls_policy.clone().map(|path| (settings.name_of("tls-policy", &path), path));
+    let files = named.iter().map(|(_, path)| path.clone()).collect();
+    let read = move || match &named {
+        None => Ok(TlsPolicyTable::default()),
+        Some((name, path)) => {
+            let text = std::fs::read_to_string(path).map_err(|error| unreadable(name, &error))?;
+            TlsPolicyTable::parse(&text).map_err(|error| format!("{name}: {error}"))
+        }
+    };
+    Reloader::new(files, read).map_err(wrong)
+}
+
+/// How mail that leaves is protected.
+fn relay_tls(settings: &Settings, table: &Current<TlsPolicyTable>) -> Result<RelayTls, Failure> {
+    let options = &settings.options;
+    let mode = options.relay_tls.unwrap_or_default();
+    let is_given = [options.relay_tls.is_some(), options.relay_ca_file.is_some(), options.tls_policy.is_some()];
+    match options.relay.clone().unwrap_or_default() {
+        RelayRoute::None if is_given.contains(&true) => {
+            return Err(wrong("--relay-tls, --relay-ca-file and --tls-policy are of no use without --relay"));
+        }
+        RelayRoute::Mx if mode == TlsMode::Implicit => {
+            return Err(wrong("--relay-tls implicit is for a smart host: mail exchangers know TLS by STARTTLS only"));
+        }
+        _ => {}
+    }
+    let trust = match &options.relay_ca_file {
+        None => Trust::system(),
+        Some(path) => {
+            let name = settings.name_of("relay-ca-file", path);
+            Trust::only(path).map_err(|error| wrong(format!("{name}: {}", error.reason())))?
+        }
+    };
+    Ok(RelayTls::new(TlsOptions { mode, trust }, table.clone()))
+}
+
 /// Where accepted mail goes.
-fn far_side(options: &Options, hostname: &DomainName, addressing: &CurrentAddressing) -> Result<FarSide, Failure> {
+fn far_side(
+    options: &Options,
+    hostname: &DomainName,
+    addressing: &CurrentAddressing,
+    relay_tls: RelayTls,
+) -> Result<FarSide, Failure> {
     let deliver = options.deliver.clone().unwrap_or(Deliver::Keep);
     let relay = options.relay.clone().unwrap_or_default();
     // A kept message is not queued, so nobody would send it on.
@@ -154,6 +204,7 @@ fn far_side(options: &Options, hostname: &DomainName, addressing: &CurrentAddres
     Ok(FarSide {
         deliver,
         relay,
+        relay_tls,
         dns: options.dns.clone(),
         schedule: schedule::schedule(options).map_err(wrong)?,
         hostname: hostname.clone(),
