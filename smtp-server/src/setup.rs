@@ -157,7 +157,7 @@ fn far_side(options: &Options, hostname: &DomainName, addressing: &CurrentAddres
         dns: options.dns.clone(),
         schedule: schedule::schedule(options).map_err(wrong)?,
         hostname: hostname.clone(),
-        listen: options.listen.clone(),
+        listen: [options.listen.as_slice(), &options.listen_tls].concat(),
         has_several_domains: options.domain.len() > 1,
         addressing: addressing.clone(),
     })
