@@ -6,15 +6,15 @@
 //! and nothing more is written (`early_answer`). What was not written to its end was not accepted, whatever the answer
 //! (`conclude`).
 
+mod calling;
 mod circumstances;
 mod error;
 
 use std::fmt;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use smtp_proto::address::{AddressLiteral, Domain, DomainName, ForwardPath};
+use smtp_proto::address::{Domain, ForwardPath};
 use smtp_proto::client::{
     Cause, ClientSession, Config, Ending, Event, Failure, Outcome, Protocol, RecipientOutcome, Stage, StartError,
     Timeouts, Until,
@@ -29,8 +29,12 @@ use crate::content::Content;
 use crate::lmtp_server::LmtpServer;
 use crate::peer::Peer;
 use crate::server_name::ServerName;
+use crate::tls::{Secured, TlsMode, TlsOptions};
 use crate::transcript::{Observer, Unobserved};
 use crate::wire::{Kind, Stream, Wire, WriteError, later};
+pub(crate) use calling::call;
+pub use calling::{Target, host_name};
+use calling::{call_peer, check_hello_name, no_address};
 pub use circumstances::Circumstances;
 pub use error::{ConnectError, SendError};
 
@@ -49,6 +53,8 @@ pub struct Options {
     pub pipelining: bool,
     /// Whether content goes out with BDAT where the server offers CHUNKING (RFC 3030).
     pub chunking: bool,
+    /// How the connection is to be protected. LMTP is spoken in clear: who delivers into mailboxes is this host, or next to it.
+    pub tls: TlsOptions,
     /// How long each address of the server may take to accept the connection.
     pub connect_timeout: Duration,
     /// How long each reply may take.
@@ -65,6 +71,7 @@ impl Default for Options {
             hello_name: None,
             pipelining: true,
             chunking: false,
+            tls: TlsOptions::default(),
             connect_timeout: Duration::from_secs(30),
             timeouts: Timeouts::default(),
             give_up_at: None,
@@ -81,9 +88,13 @@ pub struct Connection {
     session: ClientSession,
     /// Who it is with, and how it stood when something was last decided.
     circumstances: Circumstances,
+    /// Why there was one, and is none any more.
+    tls_failure: Option<String>,
     /// When we last said something.
     said_at: Instant,
     started: Instant,
+    /// How long a handshake may take.
+    handshake_timeout: Duration,
     give_up_at: Option<Instant>,
     input: Vec<u8>,
     ending: Option<Ending>,
@@ -104,7 +115,7 @@ impl Connection {
     pub fn open_to(server: &ServerName, mut options: Options) -> Result<Self, ConnectError> {
         check_hello_name(&mut options)?;
         let called = call(server, options.connect_timeout, options.give_up_at)?;
-        Connection::over(Protocol::Smtp, called, &mut options)
+        Connection::talk(called, server.host(), &mut options)
     }
 
     /// Calls a server of LMTP (RFC 2033), which delivers into mailboxes: the outcome holds an answer of its own for each
@@ -116,7 +127,7 @@ impl Connection {
             LmtpServer::Tcp(server) => call(server, timeout, give_up_at),
             LmtpServer::Unix(path) => call_peer(Peer::Unix(path.clone()), timeout, give_up_at),
         };
-        Connection::over(Protocol::Lmtp, called?, &mut options)
+        Connection::over(Protocol::Lmtp, called?, "", TlsMode::None, &mut options)
     }
 
     /// Calls these addresses in turn until one is ready for mail: those of the hosts that take mail for a domain. A host that
@@ -125,15 +136,18 @@ impl Connection {
     ///
     /// If none is ready, the error is that of the last one, but a refusal for good counts only if there is nothing else: as
     /// long as one of them may take the message later, it is not refused.
-    pub fn open_any(addresses: &[SocketAddr], mut options: Options) -> Result<Self, ConnectError> {
+    pub fn open_any(
+        targets: impl IntoIterator<Item = impl Into<Target>>,
+        mut options: Options,
+    ) -> Result<Self, ConnectError> {
         check_hello_name(&mut options)?;
         let mut last: Option<ConnectError> = None;
-        for &address in addresses {
+        for Target { address, name } in targets.into_iter().map(Into::into) {
             if last.is_some() && options.give_up_at.is_some_and(|give_up_at| Instant::now() >= give_up_at) {
                 break;
             }
             let called = call_peer(address.into(), options.connect_timeout, options.give_up_at);
-            match called.and_then(|called| Connection::over(Protocol::Smtp, called, &mut options)) {
+            match called.and_then(|called| Connection::talk(called, &name, &mut options)) {
                 Ok(connection) => return Ok(connection),
                 Err(error) => {
                     log::debug!("{error}");
@@ -145,35 +159,91 @@ impl Connection {
         Err(last.unwrap_or_else(no_address))
     }
 
-    /// Over a connection that is open. Who watches is given back if it does not become a conversation.
-    fn over(protocol: Protocol, (stream, peer): (Stream, Peer), options: &mut Options) -> Result<Self, ConnectError> {
+    /// Over a connection that is open to a host of this name. Where TLS was only tried and the handshake failed, the same
+    /// address is called once more, in clear: whoever cannot do what it offers is to get its mail all the same (RFC 7435, 4).
+    fn talk(called: (Stream, Peer), host: &str, options: &mut Options) -> Result<Self, ConnectError> {
+        let (mode, peer) = (options.tls.mode, called.1.clone());
+        match Connection::over(Protocol::Smtp, called, host, mode, options) {
+            Err(error) if mode == TlsMode::Try && error.is_failed_handshake() => {
+                log::info!("{error}; once more, in clear");
+                let called = call_peer(peer, options.connect_timeout, options.give_up_at)?;
+                let mut connection = Connection::over(Protocol::Smtp, called, host, TlsMode::None, options)?;
+                connection.tls_failure = Some(error.to_string());
+                Ok(connection)
+            }
+            result => result,
+        }
+    }
+
+    /// Who watches is given back if it does not become a conversation.
+    fn over(
+        protocol: Protocol,
+        (stream, peer): (Stream, Peer),
+        host: &str,
+        mode: TlsMode,
+        options: &mut Options,
+    ) -> Result<Self, ConnectError> {
         let mut wire = Wire::new(stream, Box::new(Unobserved)).map_err(ConnectError::Io)?;
         let local = wire.local_address().map_err(ConnectError::Io)?;
         std::mem::swap(&mut wire.observer, &mut options.observer);
         wire.observer.connected(&peer);
         let hello_name = options.hello_name.clone().unwrap_or_else(|| host_name(local));
         let &mut Options { pipelining, chunking, timeouts, .. } = options;
-        let config = Config { hello_name, protocol, pipelining, chunking, timeouts };
+        let tls = mode.of_session();
+        let config = Config { hello_name, protocol, tls, pipelining, chunking, timeouts };
         let mut connection = Connection {
             wire,
             session: ClientSession::new(config),
             circumstances: Circumstances::new(peer),
+            tls_failure: None,
             said_at: Instant::now(),
             started: Instant::now(),
+            handshake_timeout: timeouts.tls,
             give_up_at: options.give_up_at,
             input: Vec::new(),
             ending: None,
             kind: Kind::Commands,
             last_words_until: None,
         };
+        let began = if mode == TlsMode::Implicit { connection.secure(&options.tls, host) } else { Ok(()) };
+        let ready = began.and_then(|()| connection.become_ready(&options.tls, host));
+        if let Err(error) = ready {
+            options.observer = connection.wire.observer;
+            return Err(error);
+        }
+        Ok(connection)
+    }
+
+    fn become_ready(&mut self, tls: &TlsOptions, host: &str) -> Result<(), ConnectError> {
         loop {
-            match connection.next_event() {
-                Event::Ready => return Ok(connection),
+            match self.next_event() {
+                Event::Ready => return Ok(()),
+                Event::StartTls => {
+                    self.secure(tls, host)?;
+                    self.session.handle_tls_established(self.now());
+                }
                 Event::Closed(ending) => {
-                    options.observer = connection.wire.observer;
-                    return Err(ConnectError::Session(Box::new(connection.circumstances), ending));
+                    return Err(ConnectError::Session(Box::new(self.circumstances.clone()), ending));
                 }
                 Event::NeedInput | Event::WantContent | Event::Finished(_) => {}
+            }
+        }
+    }
+
+    /// Makes the handshake. If that fails, the connection is of no use any more.
+    fn secure(&mut self, tls: &TlsOptions, host: &str) -> Result<(), ConnectError> {
+        let began = Instant::now();
+        let deadline = later(began, self.handshake_timeout);
+        let deadline = self.give_up_at.map_or(deadline, |give_up_at| give_up_at.min(deadline));
+        match tls.begin(host).and_then(|handshake| self.wire.secure(handshake, deadline)) {
+            Ok(secured) => {
+                self.circumstances.secured = Some(secured);
+                Ok(())
+            }
+            Err(error) => {
+                self.circumstances.note(began.elapsed(), "", &[]);
+                self.wire.observer.closed();
+                Err(ConnectError::Tls(Box::new(self.circumstances.clone()), error))
             }
         }
     }
@@ -248,7 +318,7 @@ impl Connection {
         let cause = match self.ending.as_ref()? {
             Ending::Refused(_, reply) | Ending::Goodbye(reply) => Cause::Refused(reply.clone()),
             Ending::Failed(_, cause) => cause.clone(),
-            Ending::Quit => Cause::ConnectionLost,
+            Ending::Quit | Ending::TlsNotOffered => Cause::ConnectionLost,
         };
         Some(Failure { stage: Stage::Ready, cause })
     }
@@ -261,6 +331,16 @@ impl Connection {
     /// The server.
     pub fn peer(&self) -> &Peer {
         &self.circumstances.peer
+    }
+
+    /// How the conversation is protected. `None`: it is in clear.
+    pub fn tls(&self) -> Option<&Secured> {
+        self.circumstances.secured.as_ref()
+    }
+
+    /// Why it is in clear although the server offers TLS and it was tried.
+    pub fn tls_failure(&self) -> Option<&str> {
+        self.tls_failure.as_deref()
     }
 
     /// How things stood when the last transaction, or the conversation, ended.
@@ -305,7 +385,7 @@ impl Connection {
         let is_broken = match &event {
             Event::Finished(outcome) => Some(outcome.recipients.iter().any(|recipient| is_broken(&recipient.result))),
             Event::Closed(ending) => Some(matches!(ending, Ending::Failed(..))),
-            Event::NeedInput | Event::Ready | Event::WantContent => None,
+            Event::NeedInput | Event::StartTls | Event::Ready | Event::WantContent => None,
         };
         if let Some(is_broken) = is_broken {
             let input = if is_broken { self.input.as_slice() } else { &[] };
@@ -318,6 +398,10 @@ impl Connection {
 
     fn end(&mut self, ending: Ending) {
         if self.ending.is_none() {
+            // Not where something was cut off.
+            if self.last_words_until.is_none() {
+                self.wire.say_end();
+            }
             self.wire.observer.closed();
             self.ending = Some(ending);
         }
@@ -484,47 +568,6 @@ impl Connection {
     }
 }
 
-/// Opens a connection to the first address of the server that accepts one.
-pub(crate) fn call(
-    server: &ServerName,
-    connect_timeout: Duration,
-    give_up_at: Option<Instant>,
-) -> Result<(Stream, Peer), ConnectError> {
-    let resolved = server.resolve_until(give_up_at);
-    let addresses = resolved.map_err(|error| ConnectError::Resolve(server.clone(), error))?;
-    let mut last = no_address();
-    for address in addresses {
-        match call_peer(address.into(), connect_timeout, give_up_at) {
-            Ok(called) => return Ok(called),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn call_peer(
-    peer: Peer,
-    connect_timeout: Duration,
-    give_up_at: Option<Instant>,
-) -> Result<(Stream, Peer), ConnectError> {
-    let began = Instant::now();
-    let patience = later(began, connect_timeout);
-    let deadline = give_up_at.map_or(patience, |give_up_at| give_up_at.min(patience));
-    match Wire::connect(&peer, deadline) {
-        Ok(stream) => Ok((stream, peer)),
-        Err(error) => Err(ConnectError::Connect(peer, began.elapsed(), error)),
-    }
-}
-
-fn no_address() -> ConnectError {
-    ConnectError::Io(io::ErrorKind::NotFound.into())
-}
-
-fn check_hello_name(options: &mut Options) -> Result<(), ConnectError> {
-    let name = options.hello_name.take_if(|name| !name.to_string().is_ascii());
-    name.map_or(Ok(()), |name| Err(ConnectError::HelloName(name)))
-}
-
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("peer", &self.peer()).field("ending", &self.ending).finish_non_exhaustive()
@@ -552,20 +595,6 @@ fn not_tried(transaction: Transaction, failure: &Failure) -> Outcome {
     Outcome { recipients: recipients.map(|recipient| result(recipient.forward_path)).collect() }
 }
 
-/// RFC 5321, 4.1.4: the name of the host where it has one that others can look up, else its address in brackets. Over a socket
-/// of this host, which has no address, it is whom we both call localhost.
-pub fn host_name(local: Option<SocketAddr>) -> Domain {
-    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    // `localhost.localdomain` is what a host is called that nobody has named.
-    let is_full = |name: &String| name.is_ascii() && name.contains('.') && !name.ends_with(".localdomain");
-    let name = name.filter(is_full).and_then(|name| name.parse::<DomainName>().ok());
-    match (name, local) {
-        (Some(name), _) => Domain::Name(name),
-        (None, Some(local)) => Domain::Literal(AddressLiteral::from_ip(local.ip())),
-        (None, None) => Domain::Name(DomainName::localhost()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -588,14 +617,6 @@ mod tests {
         ] {
             without_end(&mut result);
             assert_eq!(result, Err(expected));
-        }
-    }
-
-    #[test]
-    fn a_name_or_an_address_for_ehlo() {
-        match host_name(Some(([192, 0, 2, 1], 1234).into())) {
-            Domain::Name(name) => assert!(name.as_str().contains('.')),
-            literal => assert_eq!(literal.to_string(), "[192.0.2.1]"),
         }
     }
 }

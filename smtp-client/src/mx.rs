@@ -18,6 +18,7 @@ use std::time::Instant;
 use smtp_proto::address::{AddressLiteral, Domain, DomainName};
 use smtp_proto::reply::{Code, EnhancedCode};
 
+use crate::connection::Target;
 use crate::dns::{DnsError, Exchange, Mx, Name, NameError, Resolver, a_label};
 
 /// How many hosts of a domain are tried. RFC 5321, 5.1 permits a limit and asks for two addresses at least.
@@ -111,15 +112,22 @@ impl Targets {
     }
 
     /// All addresses in their order, with this port. One that two hosts share stands there once.
-    pub fn addresses(&self, port: u16) -> Vec<SocketAddr> {
-        let mut addresses: Vec<SocketAddr> = Vec::new();
-        for address in self.hosts.iter().flat_map(|host| &host.addresses) {
-            let address = SocketAddr::new(*address, port);
-            if !addresses.contains(&address) {
-                addresses.push(address);
+    pub fn addresses(&self, port: u16) -> Vec<Target> {
+        let pairs = self.hosts.iter().flat_map(|host| host.addresses.iter().map(move |address| (host, *address)));
+        let mut targets: Vec<Target> = Vec::new();
+        for (host, address) in pairs {
+            let target = Target::from(SocketAddr::new(address, port));
+            if targets.iter().any(|other| other.address == target.address) {
+                continue;
             }
+            // An address in brackets is a name to mail only.
+            targets.push(if host.name.starts_with('[') {
+                target
+            } else {
+                Target { name: host.name.clone(), ..target }
+            });
         }
-        addresses
+        targets
     }
 
     /// The host that has this address: with whom [`crate::Connection::open_any`] has come to talk.

@@ -97,6 +97,7 @@ impl Room {
                 server::Event::Close => self.is_server_closed = true,
                 server::Event::Content(octets) => self.arriving.extend_from_slice(octets),
                 server::Event::Dropped => self.arriving.clear(),
+                server::Event::StartTls => panic!("it is not offered"),
                 server::Event::Question => {
                     let question = self.server.question().unwrap();
                     let decision = decide(question, &self.arriving);
@@ -126,6 +127,7 @@ impl Room {
             rest = &rest[used..];
             match event {
                 client::Event::NeedInput => break,
+                client::Event::StartTls => unreachable!("nobody asked for it"),
                 client::Event::Closed(ending) => self.ending = Some(ending),
                 client::Event::Finished(outcome) => self.outcomes.push(outcome),
                 client::Event::Ready => match self.messages.pop_front() {

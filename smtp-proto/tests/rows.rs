@@ -28,7 +28,7 @@ fn answers(lines: &[&str]) -> Vec<String> {
             rest = &rest[used..];
             match event {
                 Event::Question => session.decide(Decision::Accept, NOW),
-                Event::NeedInput | Event::Close => break,
+                Event::NeedInput | Event::StartTls | Event::Close => break,
                 Event::Content(_) | Event::Dropped => {}
             }
         }
@@ -159,6 +159,7 @@ fn client_says(server: &[&str]) -> Vec<String> {
             rest = &rest[used..];
             match event {
                 client::Event::NeedInput => break,
+                client::Event::StartTls => unreachable!("nobody asked for it"),
                 client::Event::Ready => match transaction.take() {
                     Some(transaction) => session.start(transaction, NOW).unwrap(),
                     None => session.quit(NOW),

@@ -12,6 +12,7 @@ use smtp_server::delivery::{Delivery, Mailboxes, Outside};
 use smtp_server::maildir::{Layout, Maildir};
 use smtp_server::proto::address::{Domain, DomainName, LocalPart, Mailbox};
 use smtp_server::relay_route::RelayRoute;
+use smtp_server::relay_tls::RelayTls;
 use smtp_server::reload::CurrentAddressing;
 use smtp_server::spool::Store;
 
@@ -23,6 +24,7 @@ use crate::options::Deliver;
 pub(crate) struct FarSide {
     pub(crate) deliver: Deliver,
     pub(crate) relay: RelayRoute,
+    pub(crate) relay_tls: RelayTls,
     /// Name servers to ask in place of the system's.
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) schedule: Schedule,
@@ -47,7 +49,7 @@ impl FarSide {
             addresses: addresses.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
         };
         let resolver = Box::new(SystemResolver::new(self.dns_settings()));
-        let outside = Outside::new(self.relay, hostname.clone(), own, resolver);
+        let outside = Outside::new(self.relay, hostname.clone(), own, resolver).with_tls(self.relay_tls);
         let delivery = Arc::new(Delivery::new(self.addressing, mailboxes, outside));
         let settings = Settings { schedule: self.schedule, ..Settings::new(hostname) };
         let queue = Queue::new(store, delivery.clone(), delivery, settings);

@@ -9,6 +9,7 @@ use argh::{EarlyExit, FromArgs};
 use smtp_client::command_line;
 use smtp_client::dns::settings::parse_server;
 use smtp_client::lmtp_server::LmtpServer;
+use smtp_client::tls::TlsMode;
 use smtp_server::network::Network;
 use smtp_server::proto::address::{AddressError, DomainName, ForwardPath};
 use smtp_server::relay_route::RelayRoute;
@@ -35,8 +36,17 @@ use crate::{PROGRAM, far_side};
 )]
 pub(crate) struct Options {
     /// where to listen (default 127.0.0.1:2525, or the sockets that a service manager hands over; port 0 is any free port; may be given several times)
-    #[argh(option, arg_name = "addr:port", from_str_fn(listen))]
+    #[argh(option, arg_name = "addr:port", from_str_fn(address))]
     pub(crate) listen: Vec<SocketAddr>,
+    /// where to listen for clients that begin with TLS, as on port 465 (may be given several times; needs --tls-cert)
+    #[argh(option, arg_name = "addr:port", from_str_fn(address))]
+    pub(crate) listen_tls: Vec<SocketAddr>,
+    /// the server's certificate and those above it, as PEM: with it the server offers STARTTLS; read again when it changes
+    #[argh(option, arg_name = "pem")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// the private key of the certificate, as PEM, without a passphrase; read again when it changes
+    #[argh(option, arg_name = "pem")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// the server's own name (default: the host's, or localhost)
     #[argh(option, arg_name = "name", from_str_fn(domain_name))]
     pub(crate) hostname: Option<DomainName>,
@@ -58,6 +68,17 @@ pub(crate) struct Options {
     /// peers that may send to other domains (may be given several times; without it, nobody)
     #[argh(option, arg_name = "cidr", from_str_fn(network))]
     pub(crate) relay_from: Vec<Network>,
+    /// TLS for mail that leaves: none; try, with whoever offers it; require, by STARTTLS and with a certificate that proves
+    /// itself, else the mail waits; implicit, from the first octet on, for a smart host (default try)
+    #[argh(option, arg_name = "mode", from_str_fn(relay_tls))]
+    pub(crate) relay_tls: Option<TlsMode>,
+    /// a file of PEM with the authorities to trust for --relay-tls, and no others (default: those that this host trusts)
+    #[argh(option, arg_name = "pem")]
+    pub(crate) relay_ca_file: Option<PathBuf>,
+    /// destinations for which --relay-tls does not hold, one a line: a domain, or .domain for all below it, and try, require
+    /// or none; read again when it changes
+    #[argh(option, arg_name = "file")]
+    pub(crate) tls_policy: Option<PathBuf>,
     /// what becomes of mail for this host: keep, it stays in the spool (the default); maildir:DIR; lmtp:HOST:PORT or
     /// lmtp:unix:PATH
     #[argh(option, arg_name = "how", from_str_fn(far_side::deliver))]
@@ -238,7 +259,7 @@ pub(crate) fn read() -> Result<CommandLine, ExitCode> {
     command_line::read(PROGRAM, env!("CARGO_PKG_VERSION"), |word| word)
 }
 
-fn listen(text: &str) -> Result<SocketAddr, String> {
+fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write an address like 0.0.0.0:25 or [::]:25".to_owned())
 }
 
@@ -254,6 +275,10 @@ fn forward_path(text: &str) -> Result<ForwardPath, String> {
 
 fn relay(text: &str) -> Result<RelayRoute, String> {
     text.parse().map_err(|_| RelayRoute::FORMS.to_owned())
+}
+
+fn relay_tls(text: &str) -> Result<TlsMode, String> {
+    text.parse().map_err(|_| format!("write {}", TlsMode::FORMS))
 }
 
 fn network(text: &str) -> Result<Network, String> {

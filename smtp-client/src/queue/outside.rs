@@ -8,7 +8,6 @@
 //! A host that has mailboxes asks it for the rest (`smtp-server`); a host that has none has nothing but this way, so it is
 //! a [`Router`] and a [`Transport`] of its own (`smtp-client flush`).
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use smtp_proto::address::{Domain, ForwardPath};
@@ -16,11 +15,12 @@ use smtp_spool::{Lane, Recipient};
 
 use super::relay::{ADDRESSES_ASKED, NextHop, SmtpCarrier};
 use super::{Carrier, Route, Router, Said, Transport, Verdict};
-use crate::connection::{ConnectError, Connection, Options};
+use crate::connection::{ConnectError, Connection, Options, Target};
 use crate::dns::Resolver;
 use crate::mx::{Own, Targets};
 use crate::peer::Peer;
 use crate::relay_route::RelayRoute;
+use crate::tls::{TlsOptions, TlsPolicies};
 
 const SMART: &str = "smart";
 const MX: &str = "mx:";
@@ -39,6 +39,7 @@ pub struct Outside {
     own: Own,
     resolver: Box<dyn Resolver>,
     port: u16,
+    tls: Box<dyn TlsPolicies>,
 }
 
 impl Outside {
@@ -50,12 +51,24 @@ impl Outside {
         own: Own,
         resolver: Box<dyn Resolver>,
     ) -> Self {
-        Outside { route, hello_name: hello_name.into(), own, resolver, port: SMTP_PORT }
+        Outside {
+            route,
+            hello_name: hello_name.into(),
+            own,
+            resolver,
+            port: SMTP_PORT,
+            tls: Box::new(TlsOptions::default()),
+        }
     }
 
     /// Mail exchangers are called at another port: for trials and tests.
     pub fn at_port(self, port: u16) -> Self {
         Outside { port, ..self }
+    }
+
+    /// Connections are protected as these say. Without this, TLS is tried with everybody.
+    pub fn with_tls(self, policies: impl TlsPolicies + 'static) -> Self {
+        Outside { tls: Box::new(policies), ..self }
     }
 
     /// The way to a domain that is not ours. `None`: mail does not leave this host.
@@ -71,7 +84,7 @@ impl Outside {
         let RelayRoute::Smart(server) = &self.route else {
             return Err(Verdict::Deferred(Said::here("451 4.3.5 there is no server to send it to any more")));
         };
-        let call = move || Connection::open_to(server, self.options());
+        let call = move || Connection::open_to(server, self.options(server.host()));
         Ok(Box::new(SmtpCarrier::open(server.to_string(), Box::new(call))?))
     }
 
@@ -85,8 +98,9 @@ impl Outside {
         Ok(Box::new(SmtpCarrier::open_to(Box::new(Exchangers { outside: self, domain, targets, addresses }))?))
     }
 
-    fn options(&self) -> Options {
-        Options { hello_name: self.hello_name.clone(), ..Options::default() }
+    fn options(&self, destination: &str) -> Options {
+        let tls = self.tls.policy_for(destination);
+        Options { hello_name: self.hello_name.clone(), tls, ..Options::default() }
     }
 }
 
@@ -96,20 +110,26 @@ struct Exchangers<'a> {
     domain: Domain,
     targets: Targets,
     /// Theirs, in the order in which they are to be tried, each of them once.
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Target>,
+}
+
+impl Exchangers<'_> {
+    fn options(&self) -> Options {
+        self.outside.options(&self.domain.to_string())
+    }
 }
 
 impl NextHop for Exchangers<'_> {
     fn call(&self) -> Result<Connection, ConnectError> {
-        Connection::open_any(&self.addresses, self.outside.options())
+        Connection::open_any(self.addresses.iter().cloned(), self.options())
     }
 
     fn call_behind(&self, peer: &Peer) -> Option<Result<Connection, ConnectError>> {
-        let place = self.addresses.iter().position(|address| *peer == Peer::Tcp(*address))?;
+        let place = self.addresses.iter().position(|target| *peer == Peer::Tcp(target.address))?;
         let behind = self.addresses.get(place + 1..).filter(|behind| !behind.is_empty())?;
         // Somebody has answered already: this is no time to wait for eighty black holes.
         let behind = behind.get(..ADDRESSES_ASKED).unwrap_or(behind);
-        Some(Connection::open_any(behind, self.outside.options()))
+        Some(Connection::open_any(behind.iter().cloned(), self.options()))
     }
 
     fn name(&self, peer: Option<&Peer>) -> String {
