@@ -4,6 +4,7 @@
 //! are figures of this machine in this minute, which move by a factor of two between runs on a busy one.
 
 mod black_holes;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -52,6 +53,7 @@ pub(crate) fn run(_options: &[String]) -> Outcome {
     tally.check("10,000 letters of 1 KiB over 64 connections", many_letters(&programs));
     tally.check("a letter of 50 MiB", large_letter(&programs));
     tally.check("1,000 idle connections", idle_connections(&programs));
+    tally.check("what TLS costs", tls::compare(&programs));
     tally.check("a full house", full_house(&programs));
     tally.check("10,000 letters beside 200 black holes and a silent DNS server", black_holes::compare());
     tally.finish()
