@@ -18,7 +18,7 @@ use std::time::Instant;
 use smtp_proto::address::{AddressLiteral, Domain, DomainName};
 use smtp_proto::reply::{Code, EnhancedCode};
 
-use crate::dns::{DnsError, Exchange, Mx, Name, NameError, Resolver};
+use crate::dns::{DnsError, Exchange, Mx, Name, NameError, Resolver, a_label};
 
 /// How many hosts of a domain are tried. RFC 5321, 5.1 permits a limit and asks for two addresses at least.
 pub const HOSTS: usize = 10;
@@ -50,7 +50,7 @@ pub struct Host {
 /// The names and addresses under which others find this host.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
-    /// Case does not count.
+    /// In any spelling ([`a_label`]).
     pub names: Vec<DomainName>,
     /// The addresses at which it takes mail.
     pub addresses: Vec<IpAddr>,
@@ -86,7 +86,7 @@ pub enum Cause {
 
 impl Own {
     fn has_name(&self, name: &Name) -> bool {
-        self.names.iter().any(|own| own.is(name.as_str()))
+        self.names.iter().any(|own| a_label(own) == name.as_str())
     }
 
     fn has_one_of(&self, addresses: &[IpAddr]) -> bool {
@@ -110,10 +110,16 @@ impl Targets {
         found.map(|hosts| Targets { hosts }).map_err(|cause| NoTarget { domain: domain.clone(), cause })
     }
 
-    /// All addresses in their order, with this port.
+    /// All addresses in their order, with this port. One that two hosts share stands there once.
     pub fn addresses(&self, port: u16) -> Vec<SocketAddr> {
-        let addresses = self.hosts.iter().flat_map(|host| &host.addresses);
-        addresses.map(|address| SocketAddr::new(*address, port)).collect()
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in self.hosts.iter().flat_map(|host| &host.addresses) {
+            let address = SocketAddr::new(*address, port);
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses
     }
 
     /// The host that has this address: with whom [`crate::Connection::open_any`] has come to talk.

@@ -73,6 +73,7 @@ mod stream;
 pub mod tls;
 mod connection;
 pub mod policy;
+mod domain_key;
 pub mod recipients;
 pub mod aliases;
 pub mod addressing;

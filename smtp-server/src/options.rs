@@ -146,6 +146,9 @@ pub(crate) struct Explain {
     /// names that stand for others
     #[argh(option, arg_name = "file")]
     aliases: Option<PathBuf>,
+    /// what becomes of a message: keep, maildir:DIR, lmtp:HOST:PORT or lmtp:unix:PATH
+    #[argh(option, arg_name = "how", from_str_fn(far_side::deliver))]
+    deliver: Option<Deliver>,
     /// how mail for other domains leaves: none, smart:HOST:PORT or mx
     #[argh(option, arg_name = "how", from_str_fn(relay))]
     relay: Option<RelayRoute>,
@@ -162,6 +165,7 @@ impl Explain {
             domain: self.domain.clone(),
             recipients: self.recipients.clone(),
             aliases: self.aliases.clone(),
+            deliver: self.deliver.clone(),
             relay: self.relay.clone(),
             config: self.config.clone(),
             ..Options::default()

@@ -86,7 +86,8 @@ impl Setup {
     /// say the same.
     pub(crate) fn check_places(&self) -> Result<(), Failure> {
         let user = self.account.as_ref().map_or_else(Uid::effective, |account| account.user);
-        Spool::check(&self.spool, user.as_raw()).map_err(|error| exit::open(&error))
+        Spool::check(&self.spool, user.as_raw()).map_err(|error| exit::open(&error))?;
+        self.far_side.check_layout()
     }
 
     /// Whether the certificate can be read by whom this process has become: else it could not be read again when it changes.
@@ -157,7 +158,6 @@ fn far_side(options: &Options, hostname: &DomainName, addressing: &CurrentAddres
         dns: options.dns.clone(),
         schedule: schedule::schedule(options).map_err(wrong)?,
         hostname: hostname.clone(),
-        listen: [options.listen.as_slice(), &options.listen_tls].concat(),
         has_several_domains: options.domain.len() > 1,
         addressing: addressing.clone(),
     })
@@ -171,8 +171,11 @@ fn read_addressing(settings: &Settings, hostname: &DomainName) -> Result<LocalAd
         given => given.to_vec(),
     };
     let mut addressing = LocalAddressing::new(domains).with_hostname(hostname.clone());
+    if matches!(options.deliver, Some(Deliver::Maildir(_))) {
+        addressing = addressing.with_maildirs();
+    }
     if let Some(path) = &options.recipients {
-        let recipients = read_recipients(path, &settings.name_of("recipients", path), addressing.domains())?;
+        let recipients = read_recipients(path, &settings.name_of("recipients", path), &addressing)?;
         addressing = addressing.with_recipients(recipients);
     }
     if options.relay.as_ref().is_some_and(RelayRoute::is_relaying) {
@@ -247,9 +250,9 @@ fn wrong(text: impl Into<String>) -> Failure {
     Failure::new(exit::CONFIG, text)
 }
 
-fn read_recipients(path: &Path, name: &str, domains: &[DomainName]) -> Result<Recipients, String> {
+fn read_recipients(path: &Path, name: &str, addressing: &LocalAddressing) -> Result<Recipients, String> {
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(name, &error))?;
-    Recipients::parse_for(&text, domains).map_err(|error| format!("{name}: {error}"))
+    Recipients::parse_for(&text, addressing).map_err(|error| format!("{name}: {error}"))
 }
 
 /// No more is read than an alias file may hold, and one octet, by which one that is too large shows.

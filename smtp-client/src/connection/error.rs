@@ -74,26 +74,47 @@ impl ConnectError {
     }
 }
 
+impl ConnectError {
+    /// With whom, if anybody was called.
+    pub fn peer(&self) -> Option<&Peer> {
+        match self {
+            ConnectError::Connect(peer, ..) => Some(peer),
+            ConnectError::Session(circumstances, _) => Some(&circumstances.peer),
+            ConnectError::Name(_) | ConnectError::HelloName(_) | ConnectError::Resolve(..) | ConnectError::Io(_) => {
+                None
+            }
+        }
+    }
+
+    /// What went wrong, for whoever knows with whom, strangers included: a report may go to them, and the path of a socket
+    /// concerns nobody outside this host.
+    pub fn reason(&self) -> String {
+        match self {
+            ConnectError::Name(error) => error.to_string(),
+            ConnectError::HelloName(name) => format!("{name}: the name given with EHLO must be ASCII"),
+            ConnectError::Resolve(_, error) => format!("the name cannot be looked up: {error}"),
+            ConnectError::Connect(_, waited, error) => {
+                format!("no connection: {error}; after {:.1} s", waited.as_secs_f64())
+            }
+            ConnectError::Session(circumstances, ending) => match ending {
+                Ending::Refused(stage, reply) => format!("{stage}: {reply}; {circumstances}"),
+                Ending::Goodbye(reply) => format!("{reply}; {circumstances}"),
+                Ending::Failed(stage, cause) => format!("{stage}: {cause}; {circumstances}"),
+                Ending::Quit => format!("the conversation is over; {circumstances}"),
+            },
+            ConnectError::Io(error) => error.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConnectError::Name(error) => error.fmt(f),
-            ConnectError::HelloName(name) => write!(f, "{name}: the name given with EHLO must be ASCII"),
-            ConnectError::Resolve(name, error) => write!(f, "{name}: the name cannot be looked up: {error}"),
-            ConnectError::Connect(peer, waited, error) => {
-                write!(f, "{peer}: no connection: {error}; after {:.1} s", waited.as_secs_f64())
-            }
-            ConnectError::Session(circumstances, ending) => {
-                let peer = &circumstances.peer;
-                match ending {
-                    Ending::Refused(stage, reply) => write!(f, "{peer}: {stage}: {reply}"),
-                    Ending::Goodbye(reply) => write!(f, "{peer}: {reply}"),
-                    Ending::Failed(stage, cause) => write!(f, "{peer}: {stage}: {cause}"),
-                    Ending::Quit => write!(f, "{peer}: the conversation is over"),
-                }?;
-                write!(f, "; {circumstances}")
-            }
-            ConnectError::Io(error) => error.fmt(f),
+            ConnectError::Resolve(name, _) => write!(f, "{name}: {}", self.reason()),
+            _ => match self.peer() {
+                Some(peer) => write!(f, "{peer}: {}", self.reason()),
+                None => f.write_str(&self.reason()),
+            },
         }
     }
 }
