@@ -1,3 +1,5 @@
+//! Tests of the reloader: what changes, what stays, and what is said of it.
+
 use std::fs;
 
 use tempfile::TempDir;
