@@ -1,3 +1,5 @@
+//! What the look at files leads to: one version taken in one step, a wrong one told once, and nothing read that is not whole.
+
 use std::fs;
 
 use tempfile::TempDir;
