@@ -93,6 +93,9 @@ pub mod report;
 
 pub mod printable;
 pub mod json;
+pub mod secret;
+
+pub mod sasl;
 
 pub mod line;
 pub mod server;
