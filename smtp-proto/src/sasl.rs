@@ -38,5 +38,6 @@ pub use mechanism::Mechanism;
 #[cfg(feature = "sasl")]
 pub use prepare::{PrepareError, prepare, prepare_name};
 
-#[cfg(all(test, feature = "sasl"))]
+#[cfg(feature = "sasl")]
+#[cfg(test)]
 mod tests;

@@ -75,6 +75,7 @@ pub mod recipients;
 pub mod aliases;
 pub mod addressing;
 pub mod reload;
+pub mod users;
 pub use smtp_client::relay_route;
 mod incoming;
 mod replies;

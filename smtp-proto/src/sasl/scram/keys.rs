@@ -125,6 +125,11 @@ impl Keys {
         Keys { iterations, salt: salt.to_vec(), stored_key: none.clone(), server_key: none }
     }
 
+    /// A salt for those keys: always the same for one name and seed, and without the seed not to be told from a real one.
+    pub fn decoy_salt(name: &str, seed: &Secret) -> Vec<u8> {
+        hmac(seed.expose(), name.as_bytes()).to_vec()
+    }
+
     /// Checks a client's proof over an exchange. `Some` is our own.
     pub(in super::super) fn check(&self, proof: &[u8], exchange: &[u8]) -> Option<Secret> {
         let signature = hmac(self.stored_key.expose(), exchange);
