@@ -16,8 +16,8 @@
 //! the replies it gets, its content on the way through DATA or BDAT, the trace it collects, and the two machines that hold the
 //! conversation, [`server`] and [`client`]. What the sender hears if it does not arrive is [`report`].
 //!
-//! Not here yet, and so announced by nobody: STARTTLS, AUTH, DSN. Their commands and parameters are read and printed
-//! already; the server's side answers 502 and 555, but for the parameters of DSN, which it keeps with the message.
+//! Not here yet, and so announced by nobody: AUTH. Its command and parameter are read and printed already; the server's side
+//! answers 502 and 555.
 //!
 //! # Two machines in a room
 //!
@@ -44,6 +44,7 @@
 //!             server::Event::Question => server.decide(Decision::Accept, now),
 //!             server::Event::Content(octets) => arrived.extend_from_slice(octets),
 //!             server::Event::NeedInput | server::Event::Dropped | server::Event::Close => break,
+//!             server::Event::StartTls => unreachable!("it is not offered"),
 //!         }
 //!     }
 //!     let answered = server.output().to_vec();

@@ -37,19 +37,21 @@
 //!   read octets -> handle(octets) -> Question   -> ask, decide(answer) -> handle the rest
 //!                                    Content    -> write the slice to disk -> handle the rest
 //!                                    Dropped    -> drop what was written   -> handle the rest
+//!                                    StartTls   -> write output(), shake hands, handle_tls_established()
 //!                                    NeedInput  -> write output(), read again
 //!                                    Close      -> write output(), close
 //! ```
 //!
 //! Not here: sockets, clocks (`now` is time since the connection came in, as a number), and who may send what to whom.
-//! STARTTLS and AUTH are read and answered 502: nothing is announced that is not honoured. They will find their places as
-//! states beside `Greeted`.
+//! STARTTLS, where it is offered, leads back to `Greeted` (`tls`). AUTH is read and answered 502: nothing is announced that is
+//! not honoured.
 
 mod chunks;
 mod content;
 mod pace;
 mod replies;
 mod state;
+mod tls;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -74,6 +76,8 @@ pub struct Config {
     pub line_ends: LineEnds,
     /// The largest message in octets, announced with SIZE.
     pub message_octets: u64,
+    /// Whether STARTTLS is offered to clients that talk in clear.
+    pub starttls: bool,
     /// Whether reports to senders are made as RFC 3461 asks, so that DSN may be announced.
     pub dsn: bool,
     /// Recipients of one transaction, announced with LIMITS.
@@ -101,6 +105,7 @@ impl Config {
             hostname,
             line_ends: LineEnds::Strict,
             message_octets: limits::MESSAGE_OCTETS,
+            starttls: false,
             dsn: false,
             recipients: limits::RECIPIENTS,
             mails: limits::MAILS,
@@ -124,6 +129,9 @@ pub enum Event<'a> {
     Content(&'a [u8]),
     /// The content that was handed out, if any was, is refused or taken back: drop it.
     Dropped,
+    /// Write [`ServerSession::output`], which is 220, and hold the TLS handshake. Then call
+    /// [`ServerSession::handle_tls_established`]; if it fails, close without a word (RFC 3207, 4.1).
+    StartTls,
     /// Write [`ServerSession::output`] and close the connection.
     Close,
 }
@@ -135,6 +143,8 @@ pub enum Question<'a> {
     Connect,
     /// May a client of this name go on?
     Hello(&'a HelloName),
+    /// Can a handshake begin now? A refusal should be a 454, and the client may go on in clear (RFC 3207, 4).
+    StartTls,
     /// May this sender open a transaction?
     Mail(&'a Transaction),
     /// Is this recipient taken, in this transaction?
@@ -192,6 +202,7 @@ pub struct ServerSession {
     mails: usize,
     errors: usize,
     fruitless_commands: usize,
+    is_tls: bool,
 }
 
 impl ServerSession {
@@ -205,6 +216,7 @@ impl ServerSession {
             mails: 0,
             errors: 0,
             fruitless_commands: 0,
+            is_tls: false,
             config,
         }
     }
@@ -228,6 +240,7 @@ impl ServerSession {
                 State::Chunk(_) => self.handle_chunk(rest, now),
                 State::Discard(_) => self.handle_discard(rest, now),
                 State::Dropping(_) => (0, Some(self.drop_message())),
+                State::Handshake => (0, Some(Event::StartTls)),
                 State::Refused
                 | State::Greeted
                 | State::Ready(_)
@@ -291,8 +304,11 @@ impl ServerSession {
 
     /// Ends the session in the words that the reason asks for. The next event is [`Event::Close`].
     pub fn handle_close(&mut self, reason: CloseReason) {
-        if !matches!(self.state, State::Closed) {
-            self.close_with(replies::closing(reason));
+        match self.state {
+            State::Closed => {}
+            // Words in clear would be taken for TLS.
+            State::Handshake => self.state = State::Closed,
+            _ => self.close_with(replies::closing(reason)),
         }
     }
 
@@ -318,7 +334,10 @@ impl ServerSession {
 
     /// Whether the client is in no transaction, so that ending the session now loses no work.
     pub fn is_between_transactions(&self) -> bool {
-        matches!(self.state, State::Refused | State::Greeted | State::Ready(_) | State::Spoilt(..) | State::Closed)
+        matches!(
+            self.state,
+            State::Refused | State::Greeted | State::Handshake | State::Ready(_) | State::Spoilt(..) | State::Closed
+        )
     }
 
     /// How the client named itself, if it did.
@@ -330,14 +349,15 @@ impl ServerSession {
     pub fn protocol(&self) -> Protocol {
         let has_smtputf8 = self.state.transaction().is_some_and(|transaction| transaction.parameters.smtputf8);
         match self.state.client() {
-            Some(client) if client.is_extended && has_smtputf8 => Protocol::Utf8Smtp,
-            Some(client) if client.is_extended => Protocol::Esmtp,
+            Some(client) if client.is_extended && has_smtputf8 => Protocol::Utf8Smtp { tls: self.is_tls },
+            Some(client) if client.is_extended => Protocol::Esmtp { tls: self.is_tls },
             _ => Protocol::Smtp,
         }
     }
 
-    /// What the EHLO reply announces: all that is honoured, and nothing else (RFC 5321, 4.1.1.1 and 4.2.4).
-    pub fn extensions(config: &Config) -> Extensions {
+    /// What the EHLO reply announces: all that is honoured now, and nothing else (RFC 5321, 4.1.1.1 and 4.2.4).
+    pub fn extensions(&self) -> Extensions {
+        let config = &self.config;
         let limits = Limits {
             mails: Limits::announced(config.mails),
             recipients: Limits::announced(config.recipients),
@@ -351,6 +371,7 @@ impl ServerSession {
             Extension::EnhancedStatusCodes,
             Extension::Chunking,
         ];
+        extensions.extend(self.offers_starttls().then_some(Extension::StartTls));
         extensions.extend(config.dsn.then_some(Extension::Dsn));
         extensions.extend([Extension::Limits(limits), Extension::Help]);
         Extensions::new(extensions)

@@ -18,6 +18,9 @@ pub struct Received<'a> {
     pub by: &'a Domain,
     /// How it arrived.
     pub with: Protocol,
+    /// The cipher suite under which it arrived, by its registered name (RFC 8314, 4.3). Anything in it but letters, digits
+    /// and underscores is not printed.
+    pub tls: Option<&'a str>,
     /// The name of the message at this host: letters, digits and hyphens. Anything else in it is not printed.
     pub id: &'a str,
     /// The recipient, if there was only one: more would tell each of the others (RFC 5321, 4.4 and 7.2).
@@ -29,20 +32,28 @@ pub struct Received<'a> {
 /// The registered names for "how it arrived" (RFC 3848, RFC 6531, 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// After HELO.
+    /// After HELO, which has no name of its own for TLS.
     Smtp,
     /// After EHLO.
-    Esmtp,
+    Esmtp {
+        /// Under TLS: an S behind the name.
+        tls: bool,
+    },
     /// With SMTPUTF8.
-    Utf8Smtp,
+    Utf8Smtp {
+        /// Under TLS.
+        tls: bool,
+    },
 }
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Protocol::Smtp => "SMTP",
-            Protocol::Esmtp => "ESMTP",
-            Protocol::Utf8Smtp => "UTF8SMTP",
+            Protocol::Esmtp { tls: false } => "ESMTP",
+            Protocol::Esmtp { tls: true } => "ESMTPS",
+            Protocol::Utf8Smtp { tls: false } => "UTF8SMTP",
+            Protocol::Utf8Smtp { tls: true } => "UTF8SMTPS",
         })
     }
 }
@@ -63,6 +74,10 @@ impl fmt::Display for Received<'_> {
         // The bare postmaster is no path in the field's grammar; FOR may be left out.
         if let Some(mailbox) = self.recipient.and_then(ForwardPath::mailbox) {
             write!(f, "\r\n\tfor <{mailbox}>")?;
+        }
+        if let Some(suite) = self.tls {
+            let suite: String = suite.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            write!(f, "\r\n\ttls {suite}")?;
         }
         write!(f, ";\r\n\t{}\r\n", self.at)
     }

@@ -97,6 +97,7 @@ impl Room {
                 server::Event::Close => self.is_server_closed = true,
                 server::Event::Content(octets) => self.arriving.extend_from_slice(octets),
                 server::Event::Dropped => self.arriving.clear(),
+                server::Event::StartTls => panic!("it is not offered"),
                 server::Event::Question => {
                     let question = self.server.question().unwrap();
                     let decision = decide(question, &self.arriving);

@@ -28,7 +28,7 @@ fn answers(lines: &[&str]) -> Vec<String> {
             rest = &rest[used..];
             match event {
                 Event::Question => session.decide(Decision::Accept, NOW),
-                Event::NeedInput | Event::Close => break,
+                Event::NeedInput | Event::StartTls | Event::Close => break,
                 Event::Content(_) | Event::Dropped => {}
             }
         }

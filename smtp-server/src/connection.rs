@@ -86,6 +86,8 @@ impl Connection<'_> {
                 Event::Question => self.decide(),
                 Event::Content(octets) => self.store(octets),
                 Event::Dropped => self.drop_incoming(),
+                // It is not offered, and so never agreed to.
+                Event::StartTls => return Err(io::ErrorKind::Unsupported.into()),
                 Event::NeedInput => {
                     self.flush()?;
                     buffer.copy_within(start..end, 0);
@@ -120,6 +122,7 @@ impl Connection<'_> {
         let decision = match question {
             Question::Connect => host.policy.connect(peer),
             Question::Hello(hello) => host.policy.hello(peer, hello),
+            Question::StartTls => Decision::Refuse(replies::failure()),
             // Before any data is taken: "not now" costs the client nothing here (RFC 1870, 6.1).
             Question::Mail(transaction) => match host.store.has_room_for(transaction.parameters.size) {
                 Ok(()) => host.policy.mail(peer, transaction),

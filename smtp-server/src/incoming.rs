@@ -40,6 +40,7 @@ impl IncomingMessage {
             peer: Some(arrival.peer.ip()),
             by: arrival.by,
             with: arrival.with,
+            tls: None,
             id: id.as_str(),
             recipient: match transaction.recipients.as_slice() {
                 [only] => Some(&only.forward_path),

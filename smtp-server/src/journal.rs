@@ -54,7 +54,9 @@ impl Journal {
                 let from = Quoted(&transaction.reverse_path);
                 log::info!("peer={peer} from={from} status=refused reply={quoted}");
             }
-            Question::Connect | Question::Hello(_) => log::info!("peer={peer} status=refused reply={quoted}"),
+            Question::Connect | Question::Hello(_) | Question::StartTls => {
+                log::info!("peer={peer} status=refused reply={quoted}");
+            }
         }
         self.refusal = Some(match question {
             Question::Connect => Refusal::Connection,

@@ -15,6 +15,7 @@ pub mod site;
 pub mod dns_server;
 pub mod client;
 pub mod letters;
+pub mod certificates;
 
 use std::time::{Duration, Instant};
 

@@ -15,6 +15,7 @@ mod requirements;
 mod interop;
 mod torture;
 mod load;
+mod certs;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ tasks, the one to begin with first:
   requirements  holds docs/requirements.md against the code and the tests; a part of ci  [--write]
   interop   our server and our client against swaks, curl, msmtp, Python, Postfix, Exim, Dovecot and dnsmasq
   torture   kills, power cuts, full disks: is everything there that was acknowledged?  [--quick]
+  certs     an authority and a server's certificate for trying TLS out, into target/certs  [DIR]
   load      10,000 messages, a large one, 1,000 idle connections, a full pool; with figures
 
 interop and torture skip what is not installed, and say so; with --require-all, or CI=true in the environment, whatever
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         "interop" => interop::run(options),
         "torture" => torture::run(options),
         "load" => load::run(options),
+        "certs" => certs::run(options),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -46,7 +46,11 @@ pub(super) fn refused_session() -> Reply {
 }
 
 pub(super) fn early_talker() -> Reply {
-    Reply::literal::<554>(5, 0, "You spoke before you were answered; wait for the greeting and for the reply to EHLO")
+    Reply::literal::<554>(
+        5,
+        0,
+        "You spoke before you were answered; wait for the greeting and for the replies to EHLO and STARTTLS",
+    )
 }
 
 pub(super) fn foreign_protocol() -> Reply {
@@ -134,6 +138,15 @@ pub(super) fn ehlo(hostname: &Domain, extensions: &Extensions) -> Reply {
 /// RFC 5321, 3.2: never the form with many lines.
 pub(super) fn helo(hostname: &Domain) -> Reply {
     bare::<250>(format!("{hostname} greets you"))
+}
+
+/// RFC 3207, 4.
+pub(super) fn start_tls() -> Reply {
+    Reply::literal::<220>(0, 0, "Go on with TLS")
+}
+
+pub(super) fn tls_active() -> Reply {
+    Reply::literal::<503>(5, 1, "This is said under TLS already")
 }
 
 pub(super) fn reset() -> Reply {

@@ -22,6 +22,8 @@ pub(super) enum State {
     Refused,
     /// The greeting was 220.
     Greeted,
+    /// The client may shake hands; nothing is said or read until that is over.
+    Handshake,
     /// The client has named itself.
     Ready(Client),
     /// A transaction is open, with recipients or still without.
@@ -48,6 +50,7 @@ pub(super) enum State {
 pub(super) enum Asked {
     Connect,
     Hello { hello: Client, before: Box<State> },
+    StartTls { before: Box<State> },
     Mail(Client, Transaction),
     Rcpt(Client, Transaction, Recipient),
     Content(Client, Transaction),
@@ -68,6 +71,7 @@ impl Asked {
         match self {
             Asked::Connect => Question::Connect,
             Asked::Hello { hello, .. } => Question::Hello(&hello.hello),
+            Asked::StartTls { .. } => Question::StartTls,
             Asked::Mail(_, transaction) => Question::Mail(transaction),
             Asked::Rcpt(_, transaction, recipient) => Question::Rcpt(transaction, recipient),
             Asked::Content(_, transaction) | Asked::FirstChunk(_, transaction, _) => Question::Content(transaction),
@@ -87,8 +91,8 @@ impl State {
             State::Content(content) => Some(&content.client),
             State::Chunk(chunk) => Some(&chunk.message.client),
             State::Chunks(message) => Some(&message.client),
-            State::Asked(Asked::Connect | Asked::Hello { .. }) => None,
-            State::Refused | State::Greeted | State::Discard(_) | State::Closed => None,
+            State::Asked(Asked::Connect | Asked::Hello { .. } | Asked::StartTls { .. }) => None,
+            State::Refused | State::Greeted | State::Handshake | State::Discard(_) | State::Closed => None,
         }
     }
 
@@ -125,8 +129,14 @@ impl ServerSession {
             Err(_) if matches!(self.state, State::Refused) => return self.error(replies::refused_session()),
             Err(error) => return self.error(replies::command_error(error)),
         };
-        // RFC 2920, 3.1: EHLO can only be the last command of a group. Behind HELO there are no groups at all.
-        if has_more && matches!(command, Command::Ehlo(_) | Command::Helo(_)) {
+        // RFC 2920, 3.1: EHLO can only be the last command of a group, and so STARTTLS (RFC 3207, 4). Behind HELO there are
+        // no groups at all.
+        let must_be_last = match command {
+            Command::Ehlo(_) | Command::Helo(_) => true,
+            Command::StartTls => self.offers_starttls(),
+            _ => false,
+        };
+        if has_more && must_be_last {
             return self.close_with(replies::early_talker());
         }
         match (std::mem::replace(&mut self.state, State::Closed), command) {
@@ -136,6 +146,7 @@ impl ServerSession {
 
             (state, Command::Ehlo(hello)) => self.ask_hello(Client { hello, is_extended: true }, state),
             (state, Command::Helo(hello)) => self.ask_hello(Client { hello, is_extended: false }, state),
+            (state, Command::StartTls) => self.handle_starttls(state),
 
             (State::Ready(client), Command::Mail { reverse_path, parameters }) => {
                 self.handle_mail(client, reverse_path, parameters);
@@ -173,14 +184,12 @@ impl ServerSession {
             (state, Command::Noop(_)) => self.idle(state, replies::noop()),
             (state, Command::Vrfy(_)) => self.idle(state, replies::cannot_verify()),
             (state, Command::Help(_)) => self.idle(state, replies::help()),
-            (state, Command::StartTls | Command::Auth(_) | Command::Unoffered) => {
-                self.stay(state, replies::not_offered());
-            }
+            (state, Command::Auth(_) | Command::Unoffered) => self.stay(state, replies::not_offered()),
         }
     }
 
     /// Refuses a command that is wrong here, and stays in `state`.
-    fn stay(&mut self, state: State, reply: Reply) {
+    pub(super) fn stay(&mut self, state: State, reply: Reply) {
         self.state = state;
         self.error(reply);
     }
@@ -287,6 +296,7 @@ impl ServerSession {
                 return self.reply(&replies::refused_greeting(reply));
             }
             Asked::Hello { before, .. } => return self.idle(*before, replies::refused_hello(reply)),
+            Asked::StartTls { before } => *before,
             Asked::Mail(client, _) | Asked::EndOfContent(client, _) => State::Ready(client),
             Asked::Rcpt(client, transaction, _) | Asked::Content(client, transaction) => {
                 State::Mail(client, transaction)
@@ -306,7 +316,7 @@ impl ServerSession {
             }
             Asked::Hello { hello, before } => {
                 let reply = match hello.is_extended {
-                    true => replies::ehlo(&self.config.hostname, &ServerSession::extensions(&self.config)),
+                    true => replies::ehlo(&self.config.hostname, &self.extensions()),
                     false => replies::helo(&self.config.hostname),
                 };
                 let next = match *before {
@@ -315,6 +325,8 @@ impl ServerSession {
                 };
                 self.idle(next, reply);
             }
+            // `before` is forgotten, the client's name and its transaction with it.
+            Asked::StartTls { .. } => self.idle(State::Handshake, replies::start_tls()),
             Asked::Mail(client, transaction) => {
                 self.state = State::Mail(client, transaction);
                 self.reply(&replies::sender_ok());

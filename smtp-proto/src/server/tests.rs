@@ -1,6 +1,6 @@
 //! The server's side, driven by hand. Each file is one question: `table` which command may come when, `transaction` what a
 //! conversation makes of it, `content` where a message ends, `chunks` the same for BDAT, `limits` how much of everything, `closing` how it ends,
-//! `replies` what is said, `random` whether anything at all gets it off balance.
+//! `replies` what is said, `tls` what STARTTLS leads to, `random` whether anything at all gets it off balance.
 
 mod chunks;
 mod closing;
@@ -9,6 +9,7 @@ mod limits;
 mod random;
 mod replies;
 mod table;
+mod tls;
 mod transaction;
 
 use super::*;
@@ -29,6 +30,8 @@ struct Host {
     drops: usize,
     questions: usize,
     is_closed: bool,
+    /// The session waits for the handshake.
+    wants_tls: bool,
 }
 
 fn accept_all(_: Question<'_>) -> Decision {
@@ -56,6 +59,7 @@ impl Host {
             drops: 0,
             questions: 0,
             is_closed: false,
+            wants_tls: false,
         }
     }
 
@@ -98,6 +102,10 @@ impl Host {
                     self.is_closed = true;
                     break;
                 }
+                Event::StartTls => {
+                    self.wants_tls = true;
+                    break;
+                }
                 Event::Question => self.answer(),
             }
         }
@@ -105,6 +113,12 @@ impl Host {
         let output = String::from_utf8(self.session.output().to_vec()).unwrap();
         self.session.clear_output();
         output
+    }
+
+    /// What a driver does behind a handshake that has succeeded.
+    fn establish_tls(&mut self) {
+        assert!(std::mem::take(&mut self.wants_tls));
+        self.session.handle_tls_established(self.now);
     }
 
     fn answer(&mut self) {

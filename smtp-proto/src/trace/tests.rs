@@ -19,7 +19,9 @@ fn printed(name: &str, peer: Option<&str>, with: Protocol, recipient: Option<&st
     let (hello, by) = (hello(name), "mx.example.org".parse().unwrap());
     let recipient = recipient.map(|path| path.parse::<ForwardPath>().unwrap());
     let peer = peer.map(|address| address.parse().unwrap());
-    Received { hello: &hello, peer, by: &by, with, id: "01J-x", recipient: recipient.as_ref(), at: AT }.to_string()
+    let is_tls = matches!(with, Protocol::Esmtp { tls } | Protocol::Utf8Smtp { tls } if tls);
+    let tls = is_tls.then_some("TLS_AES_256_GCM_SHA384");
+    Received { hello: &hello, peer, by: &by, with, tls, id: "01J-x", recipient: recipient.as_ref(), at: AT }.to_string()
 }
 
 /// RFC 5321, 4.4, in every form that ours can have.
@@ -30,7 +32,7 @@ fn received_fields() {
         (
             "client.example",
             Some("192.0.2.7"),
-            Protocol::Esmtp,
+            Protocol::Esmtp { tls: false },
             Some("<bob@example.org>"),
             "Received: from client.example ([192.0.2.7])\r\n\tby mx.example.org with ESMTP id 01J-x\r\n\tfor <bob@example.org>",
         ),
@@ -44,16 +46,30 @@ fn received_fields() {
         (
             "client.example",
             Some("::ffff:192.0.2.7"),
-            Protocol::Utf8Smtp,
+            Protocol::Utf8Smtp { tls: false },
             Some("<bób@example.org>"),
             "Received: from client.example ([192.0.2.7])\r\n\tby mx.example.org with UTF8SMTP id 01J-x\r\n\tfor <bób@example.org>",
         ),
         (
             "client.example",
             None,
-            Protocol::Esmtp,
+            Protocol::Esmtp { tls: false },
             None,
             "Received: from client.example\r\n\tby mx.example.org with ESMTP id 01J-x",
+        ),
+        (
+            "client.example",
+            None,
+            Protocol::Esmtp { tls: true },
+            Some("<bob@example.org>"),
+            "Received: from client.example\r\n\tby mx.example.org with ESMTPS id 01J-x\r\n\tfor <bob@example.org>\r\n\ttls TLS_AES_256_GCM_SHA384",
+        ),
+        (
+            "client.example",
+            None,
+            Protocol::Utf8Smtp { tls: true },
+            None,
+            "Received: from client.example\r\n\tby mx.example.org with UTF8SMTPS id 01J-x\r\n\ttls TLS_AES_256_GCM_SHA384",
         ),
         // What is no domain would break the field's grammar; a peer's own words least of all.
         (
@@ -89,8 +105,20 @@ fn check_grammar(field: &str) -> Result<(), String> {
     let (by, rest) = rest.split_once(" with ").ok_or("no WITH clause")?;
     by.parse::<Domain>().map_err(|error| format!("by {by}: {error}"))?;
     let (with, rest) = rest.split_once(" id ").ok_or("no ID clause")?;
-    if !["SMTP", "ESMTP", "UTF8SMTP"].contains(&with) {
+    if !["SMTP", "ESMTP", "ESMTPS", "UTF8SMTP", "UTF8SMTPS"].contains(&with) {
         return Err(format!("{with} is not registered"));
+    }
+    // RFC 8314, 4.3: the last clause, with the registered name of a cipher suite.
+    let (rest, suite) = match rest.rsplit_once(" tls ") {
+        Some((rest, suite)) => (rest, Some(suite)),
+        None => (rest, None),
+    };
+    let is_suite = |suite: &str| {
+        suite.starts_with("TLS_")
+            && suite.bytes().all(|octet| octet.is_ascii_uppercase() || octet.is_ascii_digit() || octet == b'_')
+    };
+    if suite.is_some() != with.ends_with('S') || !suite.is_none_or(is_suite) {
+        return Err(format!("{with} with {suite:?}"));
     }
     let (id, recipient) = match rest.split_once(" for ") {
         Some((id, recipient)) => (id, Some(recipient)),
@@ -125,8 +153,13 @@ fn check_date(date: &str) -> Result<(), String> {
 /// The grammar check itself can fail.
 #[test]
 fn the_grammar_check_is_strict() {
-    let good = printed("a.example", Some("192.0.2.1"), Protocol::Esmtp, Some("<b@c>"));
+    let good = printed("a.example", Some("192.0.2.1"), Protocol::Esmtp { tls: false }, Some("<b@c>"));
     assert_eq!(check_grammar(&good), Ok(()));
+    let good_under_tls = printed("a.example", Some("192.0.2.1"), Protocol::Esmtp { tls: true }, Some("<b@c>"));
+    assert_eq!(check_grammar(&good_under_tls), Ok(()));
+    for (part, spoilt) in [("ESMTPS", "ESMTP"), ("TLS_AES", "TLS AES"), ("\r\n\ttls", "\r\n\tssl")] {
+        assert!(check_grammar(&good_under_tls.replace(part, spoilt)).is_err(), "{spoilt}");
+    }
     for (part, spoilt) in [
         ("from a.example", "from a_b"),
         ("([192.0.2.1])", "(192.0.2.1)"),
@@ -157,13 +190,14 @@ fn an_odd_id_ends_no_field() {
         hello: &hello,
         peer: None,
         by: &by,
-        with: Protocol::Smtp,
+        with: Protocol::Esmtp { tls: true },
+        tls: Some("TLS_A\r\nY: B;("),
         id: "a\r\nX: b;(",
         recipient: None,
         at: AT,
     };
     assert_eq!(check_grammar(&received.to_string()), Ok(()));
-    assert!(received.to_string().contains(" id aXb;"));
+    assert!(received.to_string().contains(" id aXb\r\n\ttls TLS_AYB;"));
 }
 
 /// Fed whole, octet by octet, and cut at every place.
@@ -215,7 +249,7 @@ proptest! {
         recipient in prop::option::of(strategies::forward_path()), unix_seconds in 0_i64..250_000_000_000, offset_minutes in -14 * 60_i16..=14 * 60,
     ) {
         let at = Timestamp { unix_seconds, offset_minutes };
-        let received = Received { hello: &hello, peer, by: &by, with: Protocol::Esmtp, id: "1", recipient: recipient.as_ref(), at };
+        let received = Received { hello: &hello, peer, by: &by, with: Protocol::Esmtp { tls: false }, tls: None, id: "1", recipient: recipient.as_ref(), at };
         // Spaces of a quoted local part aside: they could look like the next clause.
         let is_plain = recipient.as_ref().is_none_or(|path| !path.to_string().contains(' '));
         if is_plain {

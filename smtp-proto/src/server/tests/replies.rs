@@ -59,6 +59,8 @@ fn with_enhanced_code() -> Vec<Reply> {
         help(),
         hello_first(),
         nested_mail(),
+        start_tls(),
+        tls_active(),
         mail_first(),
         no_recipients(),
         parameter_not_offered(),
@@ -85,7 +87,7 @@ fn without_enhanced_code() -> Vec<Reply> {
     });
     let mut replies = vec![
         greeting(&hostname),
-        ehlo(&hostname, &ServerSession::extensions(&config())),
+        ehlo(&hostname, &ServerSession::new(config()).extensions()),
         helo(&hostname),
         start_content(),
         command_error(CommandError::Arguments("EHLO client.example")),

@@ -206,6 +206,6 @@ fn what_is_listed_is_known() {
     assert_eq!(host.code("BDAT 0"), 503);
     assert_eq!(host.code("MAIL FROM:<é@a> SIZE=1 BODY=8BITMIME SMTPUTF8"), 250);
     // Rows X131, X133: no argument, and never without 8BITMIME.
-    let extensions = ServerSession::extensions(&config());
+    let extensions = ServerSession::new(config()).extensions();
     assert!(extensions.has(&Extension::SmtpUtf8) && extensions.has(&Extension::EightBitMime));
 }
