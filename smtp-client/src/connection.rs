@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use smtp_proto::address::{AddressLiteral, Domain, DomainName, ForwardPath};
 use smtp_proto::client::{
     Cause, ClientSession, Config, Ending, Event, Failure, Outcome, Protocol, RecipientOutcome, Stage, StartError,
-    Timeouts, Until,
+    Timeouts, Tls, Until,
 };
 use smtp_proto::extension::Extensions;
 use smtp_proto::parameter::Body;
@@ -153,7 +153,8 @@ impl Connection {
         wire.observer.connected(&peer);
         let hello_name = options.hello_name.clone().unwrap_or_else(|| host_name(local));
         let &mut Options { pipelining, chunking, timeouts, .. } = options;
-        let config = Config { hello_name, protocol, pipelining, chunking, timeouts };
+        let tls = Tls::None;
+        let config = Config { hello_name, protocol, tls, pipelining, chunking, timeouts };
         let mut connection = Connection {
             wire,
             session: ClientSession::new(config),
@@ -173,7 +174,7 @@ impl Connection {
                     options.observer = connection.wire.observer;
                     return Err(ConnectError::Session(Box::new(connection.circumstances), ending));
                 }
-                Event::NeedInput | Event::WantContent | Event::Finished(_) => {}
+                Event::NeedInput | Event::StartTls | Event::WantContent | Event::Finished(_) => {}
             }
         }
     }
@@ -248,7 +249,7 @@ impl Connection {
         let cause = match self.ending.as_ref()? {
             Ending::Refused(_, reply) | Ending::Goodbye(reply) => Cause::Refused(reply.clone()),
             Ending::Failed(_, cause) => cause.clone(),
-            Ending::Quit => Cause::ConnectionLost,
+            Ending::Quit | Ending::TlsNotOffered => Cause::ConnectionLost,
         };
         Some(Failure { stage: Stage::Ready, cause })
     }
@@ -305,7 +306,7 @@ impl Connection {
         let is_broken = match &event {
             Event::Finished(outcome) => Some(outcome.recipients.iter().any(|recipient| is_broken(&recipient.result))),
             Event::Closed(ending) => Some(matches!(ending, Ending::Failed(..))),
-            Event::NeedInput | Event::Ready | Event::WantContent => None,
+            Event::NeedInput | Event::StartTls | Event::Ready | Event::WantContent => None,
         };
         if let Some(is_broken) = is_broken {
             let input = if is_broken { self.input.as_slice() } else { &[] };

@@ -15,11 +15,20 @@
 //! The driver's loop: write [`ClientSession::output`], read, [`ClientSession::handle`], act on the event:
 //!
 //! ```text
+//!   StartTls     -> the handshake, then handle_tls_established(); or close the connection
 //!   Ready        -> start(transaction), rehearse(transaction) or quit()
 //!   WantContent  -> write_content(octets)... finish_content()
 //!   Finished     -> the outcome of a transaction, recipient by recipient
 //!   Closed       -> close the connection; why is said
 //!   NeedInput    -> write output(), read again, until deadline()
+//! ```
+//!
+//! With [`Tls::Try`] or [`Tls::Require`] the client asks for TLS (RFC 3207) before it says anything else. The handshake is the
+//! driver's, the rules are here: what the server said before is forgotten, EHLO is said again, and not an octet that was sent
+//! in clear is read as if it had come under TLS.
+//!
+//! ```text
+//!   Ehlo -> StartTls -> Handshake -> Ehlo -> Ready -> ...
 //! ```
 //!
 //! With CHUNKING (RFC 3030), where the configuration asks for it and the server offers it, the content goes out as one
@@ -43,6 +52,7 @@ mod content;
 mod envelope;
 mod outcome;
 mod state;
+mod tls;
 mod used;
 mod verdicts;
 
@@ -60,6 +70,7 @@ pub use content::ContentError;
 use envelope::{Carriage, Envelope};
 pub use outcome::{Cause, Failure, Outcome, RecipientOutcome, Stage};
 use state::State;
+pub use tls::Tls;
 use used::Used;
 use verdicts::Verdicts;
 
@@ -70,6 +81,8 @@ pub struct Config {
     pub hello_name: Domain,
     /// What is spoken.
     pub protocol: Protocol,
+    /// Whether the connection is under TLS, or is to be.
+    pub tls: Tls,
     /// Whether commands may go out in groups where the server allows it.
     pub pipelining: bool,
     /// Whether content of known size goes out with BDAT where the server allows it.
@@ -96,6 +109,8 @@ pub struct Timeouts {
     pub greeting: Duration,
     /// For the replies to EHLO, HELO and RSET: five minutes.
     pub hello: Duration,
+    /// For the reply to STARTTLS, and again for all of the handshake behind it: two minutes. No RFC says how long.
+    pub tls: Duration,
     /// For the reply to MAIL: five minutes (4.5.3.2.2).
     pub mail: Duration,
     /// For the reply to RCPT: five minutes (4.5.3.2.3).
@@ -117,6 +132,7 @@ impl Default for Timeouts {
         Timeouts {
             greeting: minutes(5),
             hello: minutes(5),
+            tls: minutes(2),
             mail: minutes(5),
             rcpt: minutes(5),
             data: minutes(2),
@@ -133,6 +149,7 @@ impl Config {
         Config {
             hello_name,
             protocol: Protocol::Smtp,
+            tls: Tls::None,
             pipelining: true,
             chunking: false,
             timeouts: Timeouts::default(),
@@ -154,6 +171,9 @@ pub enum Until {
 pub enum Event {
     /// Write [`ClientSession::output`], then read more.
     NeedInput,
+    /// The server awaits the handshake: no octet of the input is left, and none that comes is SMTP before
+    /// [`ClientSession::handle_tls_established`]. If the handshake fails, close the connection.
+    StartTls,
     /// No transaction is open: start one, or quit.
     Ready,
     /// Somebody wants the message, and 354 was said or BDAT will do without it: hand in its content.
@@ -171,6 +191,8 @@ pub enum Ending {
     Quit,
     /// The server would not talk to us: its reply to the connection, to EHLO or to HELO.
     Refused(Stage, Reply),
+    /// The server does not offer STARTTLS, and without TLS nothing may be said ([`Tls::Require`]).
+    TlsNotOffered,
     /// The server ended it, with 421 or its like, at a moment when nothing was under way.
     Goodbye(Reply),
     /// It broke.
@@ -302,7 +324,8 @@ impl ClientSession {
         loop {
             let rest = input.get(used..).unwrap_or_default();
             // Nobody has asked anything yet that this could be the answer to; the next command must not take it for its own.
-            if self.events.front() == Some(&Event::Ready) && !rest.is_empty() {
+            // Behind the reply to STARTTLS it was put in by somebody who wants it to be read as if it came under TLS.
+            if matches!(self.events.front(), Some(Event::Ready | Event::StartTls)) && !rest.is_empty() {
                 self.events.pop_front();
                 self.handle_unasked(rest, now);
                 used = input.len();
@@ -334,11 +357,11 @@ impl ClientSession {
     /// answers before the question is no server that anybody should believe, or the answer was put in by somebody else.
     fn is_before_its_command(&self) -> bool {
         match &self.state {
-            State::Ehlo | State::Helo | State::Lhlo | State::EmptyContent(_) | State::Quit(_) => {
+            State::Ehlo | State::Helo | State::Lhlo | State::StartTls | State::EmptyContent(_) | State::Quit(_) => {
                 self.unwritten_commands > 0
             }
             State::Envelope(envelope) => envelope.outstanding_commands() <= self.unwritten_commands,
-            State::Greeting | State::Ready | State::Closed => false,
+            State::Greeting | State::Handshake | State::Ready | State::Closed => false,
             // There is nothing but content, and the driver looks up before it says the end of it.
             State::Content(..) | State::Verdict(_) | State::Verdicts(_) => false,
         }

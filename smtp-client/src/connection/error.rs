@@ -69,6 +69,8 @@ impl ConnectError {
             ConnectError::Session(_, ending) => match ending {
                 Ending::Refused(_, reply) | Ending::Goodbye(reply) => reply.is_transient(),
                 Ending::Quit | Ending::Failed(..) => true,
+                // Until the server is another one, or whoever takes the offer out is gone.
+                Ending::TlsNotOffered => false,
             },
         }
     }
@@ -89,6 +91,9 @@ impl fmt::Display for ConnectError {
                     Ending::Refused(stage, reply) => write!(f, "{peer}: {stage}: {reply}"),
                     Ending::Goodbye(reply) => write!(f, "{peer}: {reply}"),
                     Ending::Failed(stage, cause) => write!(f, "{peer}: {stage}: {cause}"),
+                    Ending::TlsNotOffered => {
+                        write!(f, "{peer}: TLS is required, and the server does not offer STARTTLS; nothing was sent")
+                    }
                     Ending::Quit => write!(f, "{peer}: the conversation is over"),
                 }?;
                 write!(f, "; {circumstances}")

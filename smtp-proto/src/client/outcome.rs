@@ -53,6 +53,8 @@ pub enum Stage {
     Hello,
     /// LHLO, in LMTP.
     Lhlo,
+    /// STARTTLS, and the handshake behind it.
+    StartTls,
     /// Between transactions.
     Ready,
     /// RSET, after a transaction that was given up.
@@ -128,6 +130,7 @@ impl fmt::Display for Stage {
             Stage::Greeting => "greeting",
             Stage::Hello => "EHLO",
             Stage::Lhlo => "LHLO",
+            Stage::StartTls => "STARTTLS",
             Stage::Ready => "idle",
             Stage::Reset => "RSET",
             Stage::Mail => "MAIL",

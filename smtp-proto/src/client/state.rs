@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::content::OutgoingContent;
 use super::envelope::{Carriage, Envelope, Step, refused};
+use super::tls::TlsStep;
 use super::verdicts::Verdicts;
 use super::{Cause, ClientSession, Ending, Event, Failure, Lhlo, Protocol, ReplyError, Stage};
 use crate::command::Command;
@@ -21,6 +22,10 @@ pub(super) enum State {
     Helo,
     /// LHLO is sent: the server is to speak LMTP.
     Lhlo,
+    /// STARTTLS is sent.
+    StartTls,
+    /// The server awaits the handshake, which is none of our octets.
+    Handshake,
     /// Nothing is awaited.
     Ready,
     /// MAIL, RCPT and DATA are under way.
@@ -45,6 +50,7 @@ impl State {
             State::Greeting => Stage::Greeting,
             State::Ehlo | State::Helo => Stage::Hello,
             State::Lhlo => Stage::Lhlo,
+            State::StartTls | State::Handshake => Stage::StartTls,
             State::Ready => Stage::Ready,
             State::Envelope(envelope) => envelope.next_step().map_or(Stage::Data, Step::stage),
             State::Content(..) => Stage::Content,
@@ -59,26 +65,18 @@ impl ClientSession {
         let stage = self.state.stage();
         match std::mem::replace(&mut self.state, State::Closed) {
             // 220, and by its first digit any other 2yz (RFC 5321, 4.3.2).
-            State::Greeting if reply.is_positive() => match self.config.protocol {
-                Protocol::Smtp => {
-                    self.state = State::Ehlo;
-                    self.send(&Command::Ehlo(self.hello()), self.config.timeouts.hello, now);
-                }
-                Protocol::Lmtp => {
-                    self.state = State::Lhlo;
-                    self.send(&Lhlo(self.hello()), self.config.timeouts.hello, now);
-                }
-            },
+            State::Greeting if reply.is_positive() => self.say_hello(now),
             State::Ehlo | State::Lhlo if reply.is_positive() => {
                 self.extensions = Extensions::from_reply(&reply);
-                self.become_ready();
+                self.handle_hello_done(now);
             }
             // RFC 5321, 3.2: a server that does not know EHLO may still know HELO.
             State::Ehlo if reply.class() == Class::Permanent && !reply.is_closing() => {
                 self.state = State::Helo;
                 self.send(&Command::Helo(self.hello()), self.config.timeouts.hello, now);
             }
-            State::Helo if reply.is_positive() => self.become_ready(),
+            State::Helo if reply.is_positive() => self.handle_hello_done(now),
+            State::StartTls => self.handle_start_tls_reply(reply, now),
             // Whoever does not know LHLO speaks no LMTP: with HELO it would take one reply for all (RFC 2033, 4.1).
             State::Greeting | State::Ehlo | State::Helo | State::Lhlo => {
                 self.handle_refused_session(stage, reply, now);
@@ -119,7 +117,7 @@ impl ClientSession {
 
             State::Quit(ending) => self.events.push_back(Event::Closed(ending)),
             State::Ready if reply.is_closing() => self.events.push_back(Event::Closed(Ending::Goodbye(reply))),
-            State::Ready => {
+            State::Handshake | State::Ready => {
                 let cause = Cause::Reply(ReplyError::Unexpected);
                 self.events.push_back(Event::Closed(Ending::Failed(stage, cause)));
             }
@@ -127,21 +125,52 @@ impl ClientSession {
         }
     }
 
-    fn become_ready(&mut self) {
+    /// The first words after the greeting, and again after the handshake.
+    pub(super) fn say_hello(&mut self, now: Duration) {
+        match self.config.protocol {
+            Protocol::Smtp => {
+                self.state = State::Ehlo;
+                self.send(&Command::Ehlo(self.hello()), self.config.timeouts.hello, now);
+            }
+            Protocol::Lmtp => {
+                self.state = State::Lhlo;
+                self.send(&Lhlo(self.hello()), self.config.timeouts.hello, now);
+            }
+        }
+    }
+
+    /// The server has said what it offers. TLS goes before everything else.
+    fn handle_hello_done(&mut self, now: Duration) {
+        match self.tls_step() {
+            TlsStep::Go => self.become_ready(),
+            TlsStep::Ask => {
+                self.state = State::StartTls;
+                self.send(&Command::StartTls, self.config.timeouts.tls, now);
+            }
+            TlsStep::GiveUp => self.say_goodbye(Ending::TlsNotOffered, now),
+        }
+    }
+
+    pub(super) fn become_ready(&mut self) {
         self.state = State::Ready;
         self.events.push_back(Event::Ready);
     }
 
+    pub(super) fn say_goodbye(&mut self, ending: Ending, now: Duration) {
+        self.state = State::Quit(ending);
+        self.send(&Command::Quit, self.config.timeouts.quit, now);
+    }
+
     /// The server will not serve us. QUIT is sent all the same, unless the server closes (RFC 5321, 3.1 and 4.1.4).
-    fn handle_refused_session(&mut self, stage: Stage, reply: Reply, now: Duration) {
+    pub(super) fn handle_refused_session(&mut self, stage: Stage, reply: Reply, now: Duration) {
         if reply.is_closing() {
             return self.events.push_back(Event::Closed(Ending::Refused(stage, reply)));
         }
-        self.state = State::Quit(match reply.class() {
+        let ending = match reply.class() {
             Class::Transient | Class::Permanent => Ending::Refused(stage, reply),
             Class::Positive | Class::Intermediate => Ending::Failed(stage, Cause::Reply(ReplyError::Unexpected)),
-        });
-        self.send(&Command::Quit, self.config.timeouts.quit, now);
+        };
+        self.say_goodbye(ending, now);
     }
 
     fn handle_envelope_reply(&mut self, mut envelope: Box<Envelope>, reply: Reply, now: Duration) {
@@ -253,7 +282,14 @@ impl ClientSession {
             }
             // Whatever comes instead of the reply to QUIT, all has been said.
             State::Quit(ending) => self.events.push_back(Event::Closed(ending)),
-            State::Greeting | State::Ehlo | State::Helo | State::Lhlo | State::Ready | State::Closed => {
+            State::Greeting
+            | State::Ehlo
+            | State::Helo
+            | State::Lhlo
+            | State::StartTls
+            | State::Handshake
+            | State::Ready
+            | State::Closed => {
                 self.events.push_back(Event::Closed(Ending::Failed(stage, cause)));
             }
         }

@@ -130,6 +130,7 @@ fn timeouts_are_the_least_of_the_rfc() {
     let timeouts = Timeouts {
         greeting: ever,
         hello: ever,
+        tls: ever,
         mail: ever,
         rcpt: ever,
         data: ever,

@@ -4,7 +4,7 @@
 use super::*;
 
 /// What a conversation that was ended is called: `stage code`, or `stage error`.
-fn ending(events: &[Event]) -> String {
+pub(super) fn ending(events: &[Event]) -> String {
     match events {
         [Event::Closed(Ending::Quit)] => "quit".to_owned(),
         [Event::Closed(Ending::Refused(stage, reply))] => format!("refused {stage} {}", reply.code()),
