@@ -6,7 +6,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Octets that no log and no error shows, and that are wiped when they are dropped.
 ///
-/// There is no `Display` and no comparison, and the `Debug` text says nothing; who needs the octets asks for them by a name
+/// There is no `Display`, and the `Debug` text says nothing; who needs the octets asks for them by a name
 /// that is easy to search for. The memory of buffers that held them before is not ours to wipe.
 #[derive(Clone, Default)]
 pub struct Secret(Zeroizing<Vec<u8>>);
@@ -38,6 +38,16 @@ impl Secret {
         self
     }
 }
+
+impl PartialEq for Secret {
+    /// All octets are looked at, whichever differ.
+    fn eq(&self, other: &Self) -> bool {
+        let differing = self.0.iter().zip(other.0.iter()).fold(0, |seen, (left, right)| seen | (left ^ right));
+        self.0.len() == other.0.len() && differing == 0
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -122,6 +122,8 @@ impl Connection<'_> {
         let decision = match question {
             Question::Connect => host.policy.connect(peer),
             Question::Hello(hello) => host.policy.hello(peer, hello),
+            // Neither is offered, and so neither is asked.
+            Question::AuthBegins(..) | Question::AuthGoesOn(_) => Decision::Refuse(replies::failure()),
             Question::StartTls => Decision::Refuse(replies::failure()),
             // Before any data is taken: "not now" costs the client nothing here (RFC 1870, 6.1).
             Question::Mail(transaction) => match host.store.has_room_for(transaction.parameters.size) {

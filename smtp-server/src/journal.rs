@@ -54,7 +54,11 @@ impl Journal {
                 let from = Quoted(&transaction.reverse_path);
                 log::info!("peer={peer} from={from} status=refused reply={quoted}");
             }
-            Question::Connect | Question::Hello(_) | Question::StartTls => {
+            Question::Connect
+            | Question::Hello(_)
+            | Question::StartTls
+            | Question::AuthBegins(..)
+            | Question::AuthGoesOn(_) => {
                 log::info!("peer={peer} status=refused reply={quoted}");
             }
         }
