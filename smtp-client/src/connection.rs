@@ -174,7 +174,7 @@ impl Connection {
                     options.observer = connection.wire.observer;
                     return Err(ConnectError::Session(Box::new(connection.circumstances), ending));
                 }
-                Event::NeedInput | Event::StartTls | Event::WantContent | Event::Finished(_) => {}
+                Event::NeedInput | Event::StartTls | Event::Auth(_) | Event::WantContent | Event::Finished(_) => {}
             }
         }
     }
@@ -306,7 +306,7 @@ impl Connection {
         let is_broken = match &event {
             Event::Finished(outcome) => Some(outcome.recipients.iter().any(|recipient| is_broken(&recipient.result))),
             Event::Closed(ending) => Some(matches!(ending, Ending::Failed(..))),
-            Event::NeedInput | Event::StartTls | Event::Ready | Event::WantContent => None,
+            Event::NeedInput | Event::StartTls | Event::Auth(_) | Event::Ready | Event::WantContent => None,
         };
         if let Some(is_broken) = is_broken {
             let input = if is_broken { self.input.as_slice() } else { &[] };

@@ -55,7 +55,7 @@
 //!         rest = &rest[used..];
 //!         match event {
 //!             client::Event::NeedInput => break,
-//!             client::Event::StartTls => unreachable!("only where Config::tls wishes for it"),
+//!             client::Event::StartTls | client::Event::Auth(_) => unreachable!("nobody asked for it"),
 //!             client::Event::Ready => match transaction.take() {
 //!                 Some(transaction) => client.start(transaction, now)?,
 //!                 None => client.quit(now),

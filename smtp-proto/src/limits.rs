@@ -33,8 +33,9 @@ pub const SKIPPED_LINE_OCTETS: usize = 1 << 20;
 /// Octets of a reply line that we send, with its CRLF. RFC 5321, 4.5.3.1.5: everybody can receive 512.
 pub const REPLY_LINE_OCTETS: usize = 512;
 
-/// Octets of a reply line that we accept: eight times what a server may send, since some do send more.
-pub const RECEIVED_REPLY_LINE_OCTETS: usize = 4_096;
+/// Octets of a reply line that we accept: many times what a server may send, since some do send more, and since a challenge
+/// in AUTH may have so many (RFC 4954, 4).
+pub const RECEIVED_REPLY_LINE_OCTETS: usize = 12_288;
 
 /// Octets of a whole reply that we accept, all lines together.
 pub const RECEIVED_REPLY_OCTETS: usize = 64 * 1_024;

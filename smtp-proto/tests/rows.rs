@@ -159,7 +159,7 @@ fn client_says(server: &[&str]) -> Vec<String> {
             rest = &rest[used..];
             match event {
                 client::Event::NeedInput => break,
-                client::Event::StartTls => unreachable!("nobody asked for it"),
+                client::Event::StartTls | client::Event::Auth(_) => unreachable!("nobody asked for it"),
                 client::Event::Ready => match transaction.take() {
                     Some(transaction) => session.start(transaction, NOW).unwrap(),
                     None => session.quit(NOW),
