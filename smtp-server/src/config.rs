@@ -6,6 +6,7 @@ use smtp_proto::address::{Domain, DomainName};
 use smtp_proto::server::Config as SessionConfig;
 
 use crate::network::Network;
+use crate::tls::CurrentIdentity;
 
 /// Threads beyond this are refused: each takes four memory maps, and at the system's default of 65,530 maps a process
 /// that starts too many is ended without a word.
@@ -21,6 +22,10 @@ pub struct Config {
     pub connections_per_address: Option<usize>,
     /// Names, sizes and timeouts of each session.
     pub session: SessionConfig,
+    /// The certificate, if there is one: with it STARTTLS is offered.
+    pub tls: Option<CurrentIdentity>,
+    /// How long a TLS handshake may take, whatever the peer sends meanwhile. 30 s.
+    pub handshake_timeout: Duration,
     /// Whether an accepted message stays in the spool for good. Otherwise it is queued, and somebody must run the queue
     /// ([`smtp_client::queue`]).
     pub keeps_mail: bool,
@@ -41,6 +46,8 @@ impl Config {
             threads: 256,
             connections_per_address: None,
             session: SessionConfig::new(Domain::Name(hostname)),
+            tls: None,
+            handshake_timeout: Duration::from_secs(30),
             keeps_mail: true,
             accept_bare_lf: Vec::new(),
             evict_after: Duration::from_secs(30),

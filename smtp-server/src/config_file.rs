@@ -57,6 +57,8 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
     file.named_at.retain(|(setting, _)| match setting.as_str() {
         "recipients" => options.recipients.is_none(),
         "aliases" => options.aliases.is_none(),
+        "tls-cert" => options.tls_cert.is_none(),
+        "tls-key" => options.tls_key.is_none(),
         _ => true,
     });
     let named_at = file.named_at.into_iter().map(|(setting, place)| (setting, format!("{name}:{place}"))).collect();
@@ -64,7 +66,7 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
 }
 
 /// Settings whose value is a path.
-const PATHS: [&str; 3] = ["spool", "recipients", "aliases"];
+const PATHS: [&str; 5] = ["spool", "recipients", "aliases", "tls-cert", "tls-key"];
 
 /// What stands before a path in the value of `deliver`.
 const PATH_PREFIXES: [&str; 2] = ["maildir:", "lmtp:unix:"];
@@ -91,7 +93,7 @@ fn parse(text: &str, directory: &Path) -> Result<Settings, (usize, String)> {
         settings.options =
             Options::from_args(&["smtp-server"], &words).map_err(|early| at_line(explain(line, &early.output)))?;
         setup::check_values(&settings.options).map_err(at_line)?;
-        setup::check_listeners(&settings.options.listen).map_err(at_line)?;
+        setup::check_listeners(&settings.options).map_err(at_line)?;
     }
     Ok(settings)
 }
@@ -144,6 +146,9 @@ fn merge(first: Options, second: Options) -> Options {
     }
     Options {
         listen: list(first.listen, second.listen),
+        listen_tls: list(first.listen_tls, second.listen_tls),
+        tls_cert: first.tls_cert.or(second.tls_cert),
+        tls_key: first.tls_key.or(second.tls_key),
         hostname: first.hostname.or(second.hostname),
         domain: list(first.domain, second.domain),
         spool: first.spool.or(second.spool),
@@ -223,6 +228,7 @@ mod tests {
             ("threads 0\n", "threads \"0\": it must be from 1 to 8192"),
             ("threads 4\nthreads 5\n", "threads \"5\": given twice"),
             ("listen [::]:25\nlisten [::]:25\n", "listen \"[::]:25\": given twice"),
+            ("listen [::]:25\nlisten-tls [::]:25\n", "listen-tls \"[::]:25\": given twice"),
             ("max-message-size 10MB\n", "max-message-size \"10MB\": write a number of octets"),
             ("max-message-size 9\n", "max-message-size \"9\": it must be at least 65536"),
         ] {

@@ -3,13 +3,11 @@
 //! It reads octets, hands them in, does what the session says, writes the replies, and waits no longer than the session
 //! allows. What it adds of its own is the disk: see [`crate::incoming`].
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{MsgFlags, recv};
+use rustls::server::ServerConnection;
 use smtp_proto::content::LineEnds;
 use smtp_proto::server::{CloseReason, Decision, Event, Question, ServerSession};
 use smtp_proto::transaction::Transaction;
@@ -18,48 +16,47 @@ use smtp_spool::StoreError;
 use crate::host::Host;
 use crate::incoming::{Arrival, IncomingMessage};
 use crate::journal::{self, Journal};
-use crate::registry::{Registry, Ticket};
+use crate::registry::Ticket;
 use crate::replies;
+use crate::stream::{Stream, is_worth_another_try};
 
 /// Octets of the input buffer, one for each thread: what one read takes from the kernel.
 pub(crate) const BUFFER_OCTETS: usize = 32 * 1024;
 
-/// How long one write may block before the deadline is looked at.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Behind so long a wait the time is looked at again, whatever the deadline is.
+const LONGEST_READ: Duration = Duration::from_secs(3_600);
 
-/// Octets that are read and forgotten behind our last reply.
-const LINGER_OCTETS: usize = 256 * 1024;
-
-struct Connection<'a> {
+struct Connection<'a, 's> {
     host: &'a Host,
     ticket: Ticket<'a>,
-    stream: &'a TcpStream,
+    stream: &'a mut Stream<'s>,
+    /// What the TLS handshake needs, once one is agreed on.
+    handshake: Option<ServerConnection>,
     peer: SocketAddr,
     session: ServerSession,
     started: Instant,
     incoming: Option<IncomingMessage>,
     journal: Journal,
-    /// What the socket's read timeout is set to.
-    read_timeout: Duration,
 }
 
 /// Holds one conversation, from the greeting to the close. `buffer` is the thread's own.
-pub(crate) fn serve(host: &Host, registry: &Registry, stream: &Arc<TcpStream>, peer: SocketAddr, buffer: &mut [u8]) {
+pub(crate) fn serve(host: &Host, ticket: Ticket<'_>, stream: &mut Stream<'_>, peer: SocketAddr, buffer: &mut [u8]) {
     log::debug!("peer={peer} status=connected");
     let mut config = host.config.session.clone();
+    config.starttls = host.config.tls.is_some();
     if host.config.accept_bare_lf.iter().any(|network| network.contains(peer.ip())) {
         config.line_ends = LineEnds::AcceptBareLineFeed;
     }
     let mut connection = Connection {
         host,
-        ticket: registry.enter(stream.clone()),
+        ticket,
         stream,
+        handshake: None,
         peer,
         session: ServerSession::new(config),
         started: Instant::now(),
         incoming: None,
         journal: Journal::new(peer),
-        read_timeout: Duration::ZERO,
     };
     match connection.talk(buffer) {
         Ok(()) => log::debug!("peer={peer} status=closed"),
@@ -70,13 +67,15 @@ pub(crate) fn serve(host: &Host, registry: &Registry, stream: &Arc<TcpStream>, p
     }
 }
 
-impl Connection<'_> {
+impl Connection<'_, '_> {
     fn talk(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        // A reply that waits for the acknowledgement of the one before it costs 40 ms.
-        self.stream.set_nodelay(true)?;
-        let write_timeout = WRITE_TIMEOUT.min(self.host.config.session.command_timeout);
-        self.stream.set_write_timeout(Some(write_timeout.max(Duration::from_millis(1))))?;
-        let early = self.early_octets(buffer)?;
+        self.stream.prepare(self.host.config.session.command_timeout)?;
+        if self.stream.is_tls() {
+            self.handshake = Some(begin_tls(self.host).map_err(io::Error::other)?);
+            self.shake_hands(buffer)?;
+        }
+        // What has come before the greeting went out. Nothing may have (RFC 5321, 4.3.1).
+        let early = self.stream.read_available(buffer)?;
         let (mut start, mut end) = (0, early);
         loop {
             let input = buffer.get(start..end).unwrap_or_default();
@@ -86,8 +85,10 @@ impl Connection<'_> {
                 Event::Question => self.decide(),
                 Event::Content(octets) => self.store(octets),
                 Event::Dropped => self.drop_incoming(),
-                // It is not offered, and so never agreed to.
-                Event::StartTls => return Err(io::ErrorKind::Unsupported.into()),
+                Event::StartTls => {
+                    self.flush()?;
+                    self.shake_hands(buffer)?;
+                }
                 Event::NeedInput => {
                     self.flush()?;
                     buffer.copy_within(start..end, 0);
@@ -100,19 +101,41 @@ impl Connection<'_> {
                     self.incoming = None;
                     self.journal.closing(self.session.output());
                     self.flush()?;
-                    return self.linger(buffer);
+                    return self.stream.close(buffer, self.host.config.linger_timeout);
                 }
             }
         }
     }
 
-    /// What has come before the greeting went out. Nothing may have (RFC 5321, 4.3.1).
-    fn early_octets(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match recv(self.stream.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
-            Ok(count) => Ok(count),
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Ok(0),
-            Err(error) => Err(error.into()),
+    /// Holds the TLS handshake. Until it is over nothing can be said; if it fails, the connection is lost.
+    fn shake_hands(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let (peer, timeout) = (self.peer, self.host.config.handshake_timeout);
+        let tls = self.handshake.take().ok_or(io::ErrorKind::NotConnected)?;
+        if self.ticket.wait(true).is_some() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
+        let shaken = self.stream.shake_hands(tls, Instant::now() + timeout);
+        self.ticket.work();
+        if let Err(error) = shaken {
+            match error.kind() {
+                io::ErrorKind::InvalidData => {
+                    log::info!("peer={peer} status=refused: TLS handshake: {error}");
+                    // The alert should arrive.
+                    self.stream.close(buffer, self.host.config.linger_timeout)?;
+                }
+                io::ErrorKind::TimedOut => {
+                    log::info!("peer={peer} status=refused: TLS handshake: not over after {timeout:?}");
+                }
+                // The peer has gone, or a server that is being stopped has let go of it.
+                _ => {}
+            }
+            return Err(error);
+        }
+        if let Some((suite, version)) = self.stream.tls_suite() {
+            log::debug!("peer={peer} status=encrypted version={version:?} suite={suite}");
+        }
+        self.session.handle_tls_established(self.started.elapsed());
+        Ok(())
     }
 
     /// Asks the policy, and the store where room on the disk is the question.
@@ -122,9 +145,18 @@ impl Connection<'_> {
         let decision = match question {
             Question::Connect => host.policy.connect(peer),
             Question::Hello(hello) => host.policy.hello(peer, hello),
-            // Neither is offered, and so neither is asked.
+            // AUTH is not offered, and so nobody asks.
             Question::AuthBegins(..) | Question::AuthGoesOn(_) => Decision::Refuse(replies::failure()),
-            Question::StartTls => Decision::Refuse(replies::failure()),
+            Question::StartTls => match begin_tls(host) {
+                Ok(tls) => {
+                    self.handshake = Some(tls);
+                    Decision::Accept
+                }
+                Err(error) => {
+                    log::error!("peer={peer} status=deferred: TLS: {error}");
+                    Decision::Refuse(replies::tls_not_available())
+                }
+            },
             // Before any data is taken: "not now" costs the client nothing here (RFC 1870, 6.1).
             Question::Mail(transaction) => match host.store.has_room_for(transaction.parameters.size) {
                 Ok(()) => host.policy.mail(peer, transaction),
@@ -133,8 +165,10 @@ impl Connection<'_> {
             Question::Rcpt(transaction, recipient) => host.policy.rcpt(peer, transaction, recipient),
             Question::Content(transaction) => {
                 let (by, with) = (&host.config.session.hostname, self.session.protocol());
+                let suite = self.stream.tls_suite().map(|(suite, _)| suite);
+                let tls = suite.as_deref();
                 // MAIL is taken only from a client that has named itself, so there is a name.
-                let arrival = self.session.hello().map(|hello| Arrival { hello, peer, by, with });
+                let arrival = self.session.hello().map(|hello| Arrival { hello, peer, by, with, tls });
                 match arrival.map(|arrival| IncomingMessage::begin(host, &arrival, transaction)) {
                     Some(Ok(incoming)) => {
                         self.incoming = Some(incoming);
@@ -185,7 +219,7 @@ impl Connection<'_> {
             self.journal.replies(self.session.output());
             // A peer that does not read its replies has as long as one that does not speak.
             let deadline = Instant::now() + self.host.config.session.command_timeout;
-            write_all_until(self.stream, self.session.output(), deadline)?;
+            self.stream.write_all(self.session.output(), deadline)?;
             self.session.clear_output();
         }
         Ok(())
@@ -198,13 +232,13 @@ impl Connection<'_> {
             return Ok(0);
         }
         let count = loop {
-            let left = self.session.deadline().saturating_sub(self.started.elapsed());
-            if left.is_zero() {
+            let elapsed = self.started.elapsed();
+            if elapsed >= self.session.deadline() {
                 self.session.handle_close(CloseReason::Deadline);
                 break 0;
             }
-            self.set_read_timeout(left)?;
-            match self.stream.read(buffer) {
+            let left = self.session.deadline() - elapsed;
+            match self.stream.read(buffer, Instant::now() + left.min(LONGEST_READ)) {
                 Ok(0) => {
                     match self.ticket.reason() {
                         Some(reason) => self.session.handle_close(reason),
@@ -213,47 +247,19 @@ impl Connection<'_> {
                     break 0;
                 }
                 Ok(count) => break count,
-                Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_worth_another_try(&error) => {}
                 Err(error) => return Err(error),
             }
         };
         self.ticket.work();
         Ok(count)
     }
+}
 
-    /// A system call for each read would be one too many: a timeout that is a little short only leads to another look.
-    fn set_read_timeout(&mut self, left: Duration) -> io::Result<()> {
-        let is_near_enough = self.read_timeout <= left && self.read_timeout * 2 >= left;
-        if !is_near_enough {
-            let timeout = left.max(Duration::from_millis(1));
-            self.stream.set_read_timeout(Some(timeout))?;
-            self.read_timeout = timeout;
-        }
-        Ok(())
-    }
-
-    /// Closes so that the last reply arrives: a close with input unread would reset the connection and could take the
-    /// reply with it. Nothing waits for it longer than the configured time; a session that was drained or evicted does not
-    /// wait at all, since its reading half is shut already.
-    fn linger(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)?;
-        let until = Instant::now() + self.host.config.linger_timeout;
-        let mut octets = 0;
-        while octets < LINGER_OCTETS {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            match self.stream.read(buffer) {
-                Ok(0) => break,
-                Ok(count) => octets += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        Ok(())
-    }
+/// Gets ready for a handshake, so that it is known before the client begins that there can be one.
+fn begin_tls(host: &Host) -> Result<ServerConnection, rustls::Error> {
+    let current = host.config.tls.as_ref().ok_or(rustls::Error::General("there is no certificate".to_owned()))?;
+    current.get().connection()
 }
 
 /// The last word of the policy, then the disk. The acceptance that follows is a promise (RFC 5321, 6.1).
@@ -277,27 +283,4 @@ fn end(host: &Host, peer: SocketAddr, transaction: &Transaction, incoming: Incom
 fn defer(peer: SocketAddr, error: &StoreError) -> Decision {
     log::error!("peer={peer} status=deferred: {error}");
     Decision::Refuse(replies::store_error(error))
-}
-
-/// Writes all of it, however slowly it is taken, until the deadline: the socket's own timeout is for one call only, and a
-/// peer that takes an octet now and then must not hold its thread for ever.
-fn write_all_until(mut stream: &TcpStream, mut octets: &[u8], deadline: Instant) -> io::Result<()> {
-    loop {
-        match stream.write(octets) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => octets = octets.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => {}
-            Err(error) => return Err(error),
-        }
-        if octets.is_empty() {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-    }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

@@ -19,6 +19,7 @@ pub(crate) struct Arrival<'a> {
     pub(crate) peer: SocketAddr,
     pub(crate) by: &'a Domain,
     pub(crate) with: Protocol,
+    pub(crate) tls: Option<&'a str>,
 }
 
 /// A message that is not stored yet. Dropping it leaves nothing behind.
@@ -40,7 +41,7 @@ impl IncomingMessage {
             peer: Some(arrival.peer.ip()),
             by: arrival.by,
             with: arrival.with,
-            tls: None,
+            tls: arrival.tls,
             id: id.as_str(),
             recipient: match transaction.recipients.as_slice() {
                 [only] => Some(&only.forward_path),

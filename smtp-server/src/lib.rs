@@ -69,6 +69,8 @@ mod admission;
 mod pool;
 mod registry;
 mod host;
+mod stream;
+pub mod tls;
 mod connection;
 pub mod policy;
 pub mod recipients;

@@ -18,6 +18,22 @@ const BACKLOG: i32 = 1_024;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// A socket to accept from, and how the conversations over it begin.
+#[derive(Debug)]
+pub struct Listener {
+    /// Where connections come in.
+    pub socket: TcpListener,
+    /// Whether TLS comes first, and the greeting under it (RFC 8314, 3). Otherwise STARTTLS is offered, if there is a
+    /// certificate.
+    pub is_tls_first: bool,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Listener { socket, is_tls_first: false }
+    }
+}
+
 /// Binds an address and listens on it. `[::]` takes IPv6 only, so that `0.0.0.0` can be bound beside it.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -32,17 +48,17 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Takes connections until `stopped` is closed. No error of `accept` ends it: a peer that went away again is nothing, and
 /// a shortage of descriptors or memory is waited out, without a spin.
-pub(crate) fn accept_all(listener: &TcpListener, pool: &Arc<Pool>, stopped: &Receiver<()>) {
+pub(crate) fn accept_all(listener: &Listener, pool: &Arc<Pool>, stopped: &Receiver<()>) {
     let mut pause = SHORTEST_PAUSE;
     loop {
-        let accepted = listener.accept();
+        let accepted = listener.socket.accept();
         if is_closed(stopped, Duration::ZERO) {
             return;
         }
         match accepted {
             Ok((stream, address)) => {
                 pause = SHORTEST_PAUSE;
-                pool.admit(stream, address);
+                pool.admit(stream, address, listener.is_tls_first);
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {

@@ -59,26 +59,33 @@ fn run(options: Options) -> Result<(), Failure> {
     let setup = Setup::new(&config_file::complete(options)?)?;
     setup.check_places()?;
     if is_check {
+        privileges::drop_for_check(setup.account.as_ref())?;
+        setup.check_identity()?;
         say("the configuration is valid");
         return Ok(());
     }
-    let listeners = sockets::listeners(&setup.listen)?;
+    let listeners = sockets::listeners(&setup.listen, &setup.listen_tls)?;
     privileges::raise_descriptor_limit();
     privileges::drop_to(setup.account.as_ref())?;
+    setup.check_identity()?;
     let (spool, report) = Spool::open(&setup.spool, setup.spool_options).map_err(|error| exit::open(&error))?;
     log::info!("spool={:?} kept={} queued={}", setup.spool, report.kept_messages, report.queued_messages);
     // Mail goes on without it: a server that stood still for the sake of its upkeep would be the wrong way round.
     let control = Control::serve(spool.clone(), &setup.spool)
         .inspect_err(|error| log::warn!("smtp-spool cannot change the queue while the server runs: {error}"));
     let spool = Arc::new(spool);
+    let tls_first: Vec<bool> = listeners.iter().map(|listener| listener.is_tls_first).collect();
     let server = Server::start(setup.config, listeners, spool.clone(), Arc::new(setup.policy))
         .map_err(|error| Failure::new(exit::SYSTEM, format!("the server cannot be started: {error}")))?;
     let runner = setup.far_side.start(spool)?;
-    let watch = setup
-        .reloader
-        .watch()
-        .map_err(|error| Failure::new(exit::SYSTEM, format!("the files cannot be watched: {error}")))?;
+    let unwatched = |error| Failure::new(exit::SYSTEM, format!("the files cannot be watched: {error}"));
+    let watch = setup.reloader.watch().map_err(unwatched)?;
+    let identity_watch = setup.identity.map(|reloader| reloader.watch().map_err(unwatched)).transpose()?;
     let signals = stop_on_signal(server.stopper())?;
+    // The lines about TLS first: whoever waits for the others has seen them.
+    for (address, _) in server.addresses().iter().zip(tls_first).filter(|(_, is_tls_first)| *is_tls_first) {
+        say(&format!("TLS comes first on {address}"));
+    }
     for address in server.addresses() {
         say(&format!("listening on {address}"));
     }
@@ -86,7 +93,7 @@ fn run(options: Options) -> Result<(), Failure> {
     if let Some(runner) = runner {
         end_deliveries(runner, &signals);
     }
-    drop(watch);
+    drop((watch, identity_watch));
     drop(control);
     log::info!("stopped");
     Ok(())

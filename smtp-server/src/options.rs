@@ -35,8 +35,17 @@ use crate::{PROGRAM, far_side};
 )]
 pub(crate) struct Options {
     /// where to listen (default 127.0.0.1:2525, or the sockets that a service manager hands over; port 0 is any free port; may be given several times)
-    #[argh(option, arg_name = "addr:port", from_str_fn(listen))]
+    #[argh(option, arg_name = "addr:port", from_str_fn(address))]
     pub(crate) listen: Vec<SocketAddr>,
+    /// where to listen for clients that begin with TLS, as on port 465 (may be given several times; needs --tls-cert)
+    #[argh(option, arg_name = "addr:port", from_str_fn(address))]
+    pub(crate) listen_tls: Vec<SocketAddr>,
+    /// the server's certificate and those above it, as PEM: with it the server offers STARTTLS; read again when it changes
+    #[argh(option, arg_name = "pem")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// the private key of the certificate, as PEM, without a passphrase; read again when it changes
+    #[argh(option, arg_name = "pem")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// the server's own name (default: the host's, or localhost)
     #[argh(option, arg_name = "name", from_str_fn(domain_name))]
     pub(crate) hostname: Option<DomainName>,
@@ -234,7 +243,7 @@ pub(crate) fn read() -> Result<CommandLine, ExitCode> {
     command_line::read(PROGRAM, env!("CARGO_PKG_VERSION"), |word| word)
 }
 
-fn listen(text: &str) -> Result<SocketAddr, String> {
+fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write an address like 0.0.0.0:25 or [::]:25".to_owned())
 }
 

@@ -16,6 +16,7 @@ use crate::connection;
 use crate::host::Host;
 use crate::registry::Registry;
 use crate::replies;
+use crate::stream::Stream;
 
 /// Stack of a session thread. An overflow would end the whole process, and pages that are not touched cost nothing but
 /// address space, so it is generous; nothing in a session recurses.
@@ -47,6 +48,7 @@ pub(crate) struct Workers {
 struct Accepted {
     stream: TcpStream,
     address: SocketAddr,
+    is_tls_first: bool,
     _admitted: Admitted,
 }
 
@@ -105,12 +107,12 @@ impl Pool {
         Ok((pool, workers))
     }
 
-    /// Hands a connection to a free thread, or turns it away.
-    pub(crate) fn admit(&self, stream: TcpStream, address: SocketAddr) {
+    /// Hands a connection to a free thread, or turns it away: without a word where only TLS would be understood.
+    pub(crate) fn admit(&self, stream: TcpStream, address: SocketAddr, is_tls_first: bool) {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let Some(admitted) = self.admission.admit(address.ip()) else {
             log::warn!("peer={address} status=refused: too many connections from this address");
-            return turn_away(&stream, &replies::too_many_connections());
+            return turn_away(&stream, (!is_tls_first).then(replies::too_many_connections));
         };
         let config = &self.host.config;
         let reserved = self.free_threads.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1));
@@ -120,9 +122,9 @@ impl Pool {
         }
         if reserved.is_err() {
             log::warn!("peer={address} status=refused: all {} threads are busy", config.threads);
-            return turn_away(&stream, &replies::busy());
+            return turn_away(&stream, (!is_tls_first).then(replies::busy));
         }
-        let accepted = Accepted { stream, address, _admitted: admitted };
+        let accepted = Accepted { stream, address, is_tls_first, _admitted: admitted };
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         if sender.as_ref().is_none_or(|sender| sender.try_send(accepted).is_err()) {
             // Only a pool that is closed has no room for a connection with a thread reserved; nobody waits for it now.
@@ -140,29 +142,33 @@ impl Pool {
         let mut buffer = vec![0; connection::BUFFER_OCTETS];
         while let Ok(accepted) = receiver.recv() {
             let free = FreeOnDrop(&self.free_threads);
-            let stream = Arc::new(accepted.stream);
+            let (socket, peer) = (Arc::new(accepted.stream), accepted.address);
+            let mut stream = Stream::new(&socket, accepted.is_tls_first);
             let conversation = AssertUnwindSafe(|| {
-                connection::serve(&self.host, &self.registry, &stream, accepted.address, &mut buffer);
+                let ticket = self.registry.enter(socket.clone());
+                connection::serve(&self.host, ticket, &mut stream, peer, &mut buffer);
             });
             if std::panic::catch_unwind(conversation).is_err() {
                 // A fault of ours costs one connection; its peer hears that it is temporary, and the mail waits there.
-                log::error!("peer={} status=failed: the session ended in a panic", accepted.address);
-                turn_away(&stream, &replies::failure());
+                log::error!("peer={peer} status=failed: the session ended in a panic");
+                turn_away(&socket, (!stream.is_tls()).then(replies::failure));
             }
             drop(free);
         }
     }
 }
 
-fn invalid(text: impl Into<String>) -> io::Error {
+pub(crate) fn invalid(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text.into())
 }
 
 /// Writes a last reply without ever blocking, and closes. The reply is short and the peer's window empty, so it goes out
 /// whole; a peer for which that is not so was not going to read it.
-fn turn_away(stream: &TcpStream, reply: &Reply) {
+fn turn_away(stream: &TcpStream, reply: Option<Reply>) {
     let mut octets = Vec::new();
-    reply.write_to(&mut octets);
+    if let Some(reply) = reply {
+        reply.write_to(&mut octets);
+    }
     let mut stream = stream;
     let written = stream.set_nonblocking(true).and_then(|()| stream.write_all(&octets));
     if let Err(error) = written.and_then(|()| stream.shutdown(std::net::Shutdown::Write)) {

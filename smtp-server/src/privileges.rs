@@ -60,6 +60,15 @@ pub(crate) fn drop_to(account: Option<&Account>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Becomes the account if that is possible, so that what is looked at next is seen with its eyes. Whoever looks as somebody
+/// else than root sees what they see.
+pub(crate) fn drop_for_check(account: Option<&Account>) -> Result<(), Failure> {
+    match account {
+        Some(account) if Uid::effective().is_root() => drop_to(Some(account)),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(not(target_vendor = "apple"))]
 fn set_groups(user: &std::ffi::CStr, group: Gid) -> nix::Result<()> {
     nix::unistd::initgroups(user, group)

@@ -1,8 +1,9 @@
-//! What addresses mean here while that changes: the files behind it are read again when they have changed.
+//! What changes while the server runs: the files behind it are read again when they have changed.
 //!
-//! [`CurrentAddressing`] is the meaning of now. The policy and the delivery share one, and each of their answers comes from
-//! one version of it. A [`Reloader`] knows how it is read and from which files, and [`Reloader::watch`] looks at them every
-//! second, in a thread of its own:
+//! [`Current`] is what is true now: what addresses mean here ([`CurrentAddressing`]), or which certificate is shown
+//! ([`crate::tls::CurrentIdentity`]). All who need it share one, and each of their answers comes from one version of it. A
+//! [`Reloader`] knows how it is read and from which files, and [`Reloader::watch`] looks at them every second, in a thread of
+//! its own:
 //!
 //! ```
 //! use smtp_server::addressing::LocalAddressing;
@@ -20,7 +21,7 @@
 //!     Ok(LocalAddressing::new(["example.org".parse().expect("a domain")]).with_recipients(recipients))
 //! };
 //! let reloader = Reloader::new(vec![path], read)?;
-//! let policy = LocalPolicy::from(reloader.addressing().clone()); // and Delivery::new(reloader.addressing().clone(), ..)
+//! let policy = LocalPolicy::from(reloader.current().clone()); // and Delivery::new(reloader.current().clone(), ..)
 //! let watch = reloader.watch()?; // until this is dropped
 //! assert!(policy.addressing().accepts(&"<bob@example.org>".parse()?).is_ok());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -44,38 +45,61 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// descriptors. Not at each look, since a wrong file may be a large one.
 const LOOKS_BEFORE_RETRY: u32 = 30;
 
-/// What addresses mean here, now. A clone shares it.
-#[derive(Clone, Debug)]
-pub struct CurrentAddressing {
-    cell: Arc<RwLock<Arc<LocalAddressing>>>,
+/// What can be read again.
+pub trait Reload: Send + Sync + 'static {
+    /// What the log says once this version is the one of now.
+    fn in_force(&self) -> String;
 }
 
-impl CurrentAddressing {
+/// What it is now. A clone shares it.
+#[derive(Debug)]
+pub struct Current<T> {
+    cell: Arc<RwLock<Arc<T>>>,
+}
+
+/// What addresses mean here, now.
+pub type CurrentAddressing = Current<LocalAddressing>;
+
+impl<T> Clone for Current<T> {
+    fn clone(&self) -> Self {
+        Current { cell: self.cell.clone() }
+    }
+}
+
+impl<T> Current<T> {
     /// What it is now. It stays what it is for whoever holds it, so a question that takes several look-ups asks once.
-    pub fn get(&self) -> Arc<LocalAddressing> {
+    pub fn get(&self) -> Arc<T> {
         self.cell.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What it is from now on, for all who share it, in one step.
-    pub fn replace(&self, addressing: impl Into<Arc<LocalAddressing>>) {
-        let mut new = addressing.into();
+    pub fn replace(&self, new: impl Into<Arc<T>>) {
+        let mut new = new.into();
         std::mem::swap(&mut *self.cell.write().unwrap_or_else(PoisonError::into_inner), &mut new);
         // The old one may have many names; it is dropped here, where nobody waits for the lock any more.
         drop(new);
     }
 }
 
-impl<A: Into<Arc<LocalAddressing>>> From<A> for CurrentAddressing {
-    fn from(addressing: A) -> Self {
-        CurrentAddressing { cell: Arc::new(RwLock::new(addressing.into())) }
+impl<T, A: Into<Arc<T>>> From<A> for Current<T> {
+    fn from(first: A) -> Self {
+        Current { cell: Arc::new(RwLock::new(first.into())) }
     }
 }
 
-/// Reads an addressing, at first and whenever one of its files has changed.
-pub struct Reloader {
-    current: CurrentAddressing,
+impl Reload for LocalAddressing {
+    fn in_force(&self) -> String {
+        let recipients = self.recipients().map_or("all".to_owned(), |recipients| recipients.count().to_string());
+        let aliases = self.aliases().count();
+        format!("new recipients or aliases are in force: recipients={recipients} aliases={aliases}")
+    }
+}
+
+/// Reads something, at first and whenever one of its files has changed.
+pub struct Reloader<T> {
+    current: Current<T>,
     files: Vec<PathBuf>,
-    read: Box<dyn Fn() -> Result<LocalAddressing, String> + Send>,
+    read: Box<dyn Fn() -> Result<T, String> + Send>,
     /// How the files were at the last look.
     seen: Vec<FileState>,
     /// How they were when they were last read, well or not.
@@ -111,7 +135,7 @@ enum FileState {
 /// What a look at the files has led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum News {
-    /// There is a new meaning.
+    /// There is a new version.
     Taken(String),
     /// There is none, and that was not said yet.
     Refused(String),
@@ -123,21 +147,23 @@ pub struct Watch {
     _running: Option<Sender<()>>,
 }
 
-impl Reloader {
+impl<T: Reload> Reloader<T> {
     /// Reads for the first time. What `read` says of an error names the file and the line, and what to do.
-    pub fn new(
-        files: Vec<PathBuf>,
-        read: impl Fn() -> Result<LocalAddressing, String> + Send + 'static,
-    ) -> Result<Self, String> {
+    pub fn new(files: Vec<PathBuf>, read: impl Fn() -> Result<T, String> + Send + 'static) -> Result<Self, String> {
         // Looked at first, so that a change in between is one that is found.
         let seen = states(&files);
-        let current = CurrentAddressing::from(read()?);
+        let current = Current::from(Arc::new(read()?));
         Ok(Reloader { current, files, read: Box::new(read), tried: seen.clone(), seen, failure: None })
     }
 
     /// What is kept up to date, to be shared.
-    pub fn addressing(&self) -> &CurrentAddressing {
+    pub fn current(&self) -> &Current<T> {
         &self.current
+    }
+
+    /// Reads once more and says what is wrong, if anything is: this process may have become somebody else meanwhile.
+    pub fn check(&self) -> Result<(), String> {
+        (self.read)().map(drop)
     }
 
     /// Looks at the files every second until the `Watch` is dropped, and logs what comes of it. With no file there is no
@@ -176,9 +202,9 @@ impl Reloader {
         }
         self.tried.clone_from(&self.seen);
         match self.read_again() {
-            Ok(addressing) => {
-                let text = format!("new recipients or aliases are in force: {}", numbers(&addressing));
-                self.current.replace(addressing);
+            Ok(new) => {
+                let text = new.in_force();
+                self.current.replace(new);
                 self.failure = None;
                 Some(News::Taken(text))
             }
@@ -191,7 +217,7 @@ impl Reloader {
         }
     }
 
-    fn read_again(&self) -> Result<LocalAddressing, String> {
+    fn read_again(&self) -> Result<T, String> {
         match self.files.iter().zip(&self.seen).find(|(_, state)| **state == FileState::Pipe) {
             Some((pipe, _)) => Err(format!("{}: a pipe is read only once; restart the server", pipe.display())),
             None => (self.read)(),
@@ -199,7 +225,7 @@ impl Reloader {
     }
 }
 
-impl fmt::Debug for Reloader {
+impl<T> fmt::Debug for Reloader<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reloader").field("files", &self.files).finish_non_exhaustive()
     }
@@ -207,11 +233,6 @@ impl fmt::Debug for Reloader {
 
 fn states(files: &[PathBuf]) -> Vec<FileState> {
     files.iter().map(|file| FileState::of(file)).collect()
-}
-
-fn numbers(addressing: &LocalAddressing) -> String {
-    let recipients = addressing.recipients().map_or("all".to_owned(), |recipients| recipients.count().to_string());
-    format!("recipients={recipients} aliases={}", addressing.aliases().count())
 }
 
 impl FileState {
@@ -243,7 +264,7 @@ mod tests {
     struct Place {
         _directory: TempDir,
         path: PathBuf,
-        reloader: Reloader,
+        reloader: Reloader<LocalAddressing>,
     }
 
     impl Place {
@@ -276,7 +297,7 @@ mod tests {
 
         fn has(&self, name: &str) -> bool {
             let path = format!("<{name}@us.example>").parse().unwrap();
-            self.reloader.addressing().get().accepts(&path).is_ok()
+            self.reloader.current().get().accepts(&path).is_ok()
         }
     }
 
@@ -291,7 +312,7 @@ mod tests {
     #[test]
     fn a_new_version_is_taken_once_for_all_who_share() {
         let mut place = Place::new("bob\n");
-        let shared = place.reloader.addressing().clone();
+        let shared = place.reloader.current().clone();
         let before = shared.get();
         assert_eq!(place.news(), None);
         place.put("bob\nann\n");

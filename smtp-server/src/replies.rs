@@ -15,6 +15,11 @@ pub(crate) fn failure() -> Reply {
     Reply::literal::<421>(3, 0, "Something broke on our side; come back later")
 }
 
+/// RFC 3207, 4.
+pub(crate) fn tls_not_available() -> Reply {
+    Reply::literal::<454>(7, 0, "TLS is not to be had now; come back later")
+}
+
 /// RFC 5321, 3.6.2 and 7.9: policy refusals use 550.
 pub(crate) fn relaying_refused() -> Reply {
     Reply::literal::<550>(7, 1, "This server takes no mail for that domain")

@@ -11,9 +11,9 @@ use smtp_spool::{IdSource, Store};
 
 use crate::config::Config;
 use crate::host::Host;
-use crate::listener;
+use crate::listener::{self, Listener};
 use crate::policy::Policy;
-use crate::pool::{Pool, Workers};
+use crate::pool::{Pool, Workers, invalid};
 
 /// How long sessions have to say their 421 once they are interrupted, before their connections are cut.
 const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,17 +49,22 @@ impl Server {
     /// Starts a server on listeners that are ready, with a store that is open.
     pub fn start(
         config: Config,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<impl Into<Listener>>,
         store: Arc<dyn Store>,
         policy: Arc<dyn Policy>,
     ) -> io::Result<Server> {
         let drain_timeout = config.drain_timeout;
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let listeners: Vec<Listener> = listeners.into_iter().map(Into::into).collect();
+        if config.tls.is_none() && listeners.iter().any(|listener| listener.is_tls_first) {
+            return Err(invalid("a listener on which TLS comes first needs a certificate"));
+        }
+        let sockets = || listeners.iter().map(|listener| &listener.socket);
+        let addresses = sockets().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         // The process id tells servers apart that make ids in the same microsecond.
         let ids = IdSource::new((std::process::id() & 0xffff) as u16)?;
         // Looked up once: reading the time zone's file is nothing for a session thread.
         let time_zone = jiff::tz::TimeZone::system();
-        let clones = listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
+        let clones = sockets().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
         let (pool, workers) = Pool::start(Host { config, store, policy, ids, time_zone })?;
         let (running, stopped) = crossbeam_channel::bounded(0);
         let (hurry, hurried) = crossbeam_channel::bounded(1);

@@ -17,6 +17,7 @@ use smtp_server::recipients::Recipients;
 use smtp_server::relay_route::RelayRoute;
 use smtp_server::reload::{CurrentAddressing, Reloader};
 use smtp_server::spool::{Options as SpoolOptions, Spool};
+use smtp_server::tls::{Identity, IdentityError};
 
 use crate::config_file::Settings;
 use crate::exit::{self, Failure};
@@ -29,11 +30,14 @@ use crate::schedule;
 const LEAST_MESSAGE_OCTETS: u64 = 64 * 1024;
 const LEAST_RECIPIENTS: usize = 100;
 
+const MOST_PEM_OCTETS: u64 = 1 << 20;
+
 /// All that is needed to start.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    /// Empty if nothing was said.
+    /// Both empty if nothing was said.
     pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen_tls: Vec<SocketAddr>,
     pub(crate) spool: PathBuf,
     pub(crate) spool_options: SpoolOptions,
     /// Whom to become, if anybody.
@@ -42,7 +46,9 @@ pub(crate) struct Setup {
     pub(crate) policy: LocalPolicy,
     pub(crate) far_side: FarSide,
     /// What keeps the addressing of both up to date.
-    pub(crate) reloader: Reloader,
+    pub(crate) reloader: Reloader<LocalAddressing>,
+    /// What keeps the certificate up to date.
+    pub(crate) identity: Option<Reloader<Identity>>,
 }
 
 impl Setup {
@@ -51,23 +57,28 @@ impl Setup {
         if options.group.is_some() && options.user.is_none() {
             return Err(wrong("--group is of no use without --user"));
         }
-        check_listeners(&options.listen).map_err(|error| wrong(format!("--{error}")))?;
+        check_listeners(options).map_err(|error| wrong(format!("--{error}")))?;
         let account = match &options.user {
             Some(user) => Some(Account::find(user, options.group.as_deref())?),
             None => None,
         };
         let hostname = hostname(options);
         let reloader = addressing(settings, &hostname)?;
-        let far_side = far_side(options, &hostname, reloader.addressing())?;
+        let far_side = far_side(options, &hostname, reloader.current())?;
+        let identity = identity(settings)?;
+        let mut config = config(options, hostname).map_err(wrong)?;
+        config.tls = identity.as_ref().map(|reloader| reloader.current().clone());
         Ok(Setup {
             listen: options.listen.clone(),
+            listen_tls: options.listen_tls.clone(),
             spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
             spool_options: SpoolOptions { keep_max_bytes: options.keep_max_bytes, ..SpoolOptions::default() },
             account,
-            config: config(options, hostname).map_err(wrong)?,
+            config,
             policy: policy(settings, &reloader),
             far_side,
             reloader,
+            identity,
         })
     }
 
@@ -77,15 +88,20 @@ impl Setup {
         let user = self.account.as_ref().map_or_else(Uid::effective, |account| account.user);
         Spool::check(&self.spool, user.as_raw()).map_err(|error| exit::open(&error))
     }
+
+    /// Whether the certificate can be read by whom this process has become: else it could not be read again when it changes.
+    pub(crate) fn check_identity(&self) -> Result<(), Failure> {
+        self.identity.as_ref().map_or(Ok(()), Reloader::check).map_err(wrong)
+    }
 }
 
 /// Whom mail is taken for, and from whom.
-pub(crate) fn policy(settings: &Settings, reloader: &Reloader) -> LocalPolicy {
-    LocalPolicy::from(reloader.addressing().clone()).with_relay_from(settings.options.relay_from.clone())
+pub(crate) fn policy(settings: &Settings, reloader: &Reloader<LocalAddressing>) -> LocalPolicy {
+    LocalPolicy::from(reloader.current().clone()).with_relay_from(settings.options.relay_from.clone())
 }
 
 /// What addresses mean here, and how to find out again.
-pub(crate) fn addressing(settings: &Settings, hostname: &DomainName) -> Result<Reloader, Failure> {
+pub(crate) fn addressing(settings: &Settings, hostname: &DomainName) -> Result<Reloader<LocalAddressing>, Failure> {
     let options = &settings.options;
     options
         .relay
@@ -96,6 +112,30 @@ pub(crate) fn addressing(settings: &Settings, hostname: &DomainName) -> Result<R
     let files = options.recipients.iter().chain(&options.aliases).cloned().collect();
     let (settings, hostname) = (settings.clone(), hostname.clone());
     Reloader::new(files, move || read_addressing(&settings, &hostname)).map_err(wrong)
+}
+
+/// What is shown to those who ask for TLS, and how to read it again.
+fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> {
+    let options = &settings.options;
+    let (certificate, key) = match (&options.tls_cert, &options.tls_key) {
+        (None, None) if !options.listen_tls.is_empty() => {
+            return Err(wrong("--listen-tls needs a certificate: add --tls-cert and --tls-key"));
+        }
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Err(wrong("--tls-cert is of no use without its key: add --tls-key")),
+        (None, Some(_)) => return Err(wrong("--tls-key is of no use without its certificate: add --tls-cert")),
+        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+    };
+    let names = (settings.name_of("tls-cert", &certificate), settings.name_of("tls-key", &key));
+    let files = vec![certificate.clone(), key.clone()];
+    let read = move || {
+        let chain = read_pem(&certificate, &names.0)?;
+        Identity::from_pem(&chain, &read_pem(&key, &names.1)?).map_err(|error| match error {
+            IdentityError::Certificate(what) => format!("{}: {what}", names.0),
+            IdentityError::Key(what) => format!("{}: {what}", names.1),
+        })
+    };
+    Reloader::new(files, read).map(Some).map_err(wrong)
 }
 
 /// Where accepted mail goes.
@@ -153,10 +193,12 @@ pub(crate) fn hostname(options: &Options) -> DomainName {
 }
 
 /// An address can be bound once. Port 0 is another port each time.
-pub(crate) fn check_listeners(addresses: &[SocketAddr]) -> Result<(), String> {
+pub(crate) fn check_listeners(options: &Options) -> Result<(), String> {
+    let plain = options.listen.iter().map(|address| ("listen", address));
+    let mut all = plain.chain(options.listen_tls.iter().map(|address| ("listen-tls", address)));
     let mut seen = HashSet::new();
-    match addresses.iter().find(|address| address.port() != 0 && !seen.insert(**address)) {
-        Some(address) => Err(format!("listen \"{address}\": given twice")),
+    match all.find(|(_, address)| address.port() != 0 && !seen.insert(**address)) {
+        Some((name, address)) => Err(format!("{name} \"{address}\": given twice")),
         None => Ok(()),
     }
 }
@@ -217,6 +259,17 @@ fn read_aliases(path: &Path, name: &str, domains: &[DomainName]) -> Result<Alias
     let mut start = file.take(aliases::MOST_OCTETS as u64 + 1);
     start.read_to_string(&mut text).map_err(|error| unreadable(name, &error))?;
     Aliases::parse_for(&text, domains).map_err(|error| format!("{name}: {error}"))
+}
+
+/// Certificates are small; what is larger is some other file.
+fn read_pem(path: &Path, name: &str) -> Result<Vec<u8>, String> {
+    let mut octets = Vec::new();
+    let file = File::open(path).map_err(|error| unreadable(name, &error))?;
+    file.take(MOST_PEM_OCTETS + 1).read_to_end(&mut octets).map_err(|error| unreadable(name, &error))?;
+    if octets.len() as u64 > MOST_PEM_OCTETS {
+        return Err(format!("{name}: it has more than {MOST_PEM_OCTETS} octets, so it is no certificate and no key"));
+    }
+    Ok(octets)
 }
 
 /// The start may be root's, and what comes later is another user's: so it says whose.

@@ -3,27 +3,34 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
-use smtp_server::listener;
+use smtp_server::listener::{self, Listener};
 
 use crate::exit::{self, Failure};
 
 /// Where to listen if nobody says anything: for this host only.
 const DEFAULT: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, 2525));
 
-/// Sockets from the service manager (`LISTEN_FDS`), else those that `--listen` names, else the default. Both at once
+/// Sockets from the service manager (`LISTEN_FDS`), else those that `--listen` and `--listen-tls` name, else the default. Both at once
 /// would leave open who decides.
-pub(crate) fn listeners(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+pub(crate) fn listeners(plain: &[SocketAddr], tls_first: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
     let mut inherited = ListenFd::from_env();
-    match (inherited.len(), addresses) {
-        (0, []) => bind(DEFAULT).map(|listener| vec![listener]),
-        (0, addresses) => addresses.iter().copied().map(bind).collect(),
-        (count, []) => (0..count).map(|number| take(&mut inherited, number)).collect(),
-        (_, _) => Err(Failure::new(exit::CONFIG, "the service manager hands sockets over, so --listen has no place")),
+    let bind = |address: SocketAddr, is_tls_first| {
+        let socket = listener::bind(address).map_err(|error| exit::bind(address, &error))?;
+        Ok(Listener { socket, is_tls_first })
+    };
+    match (inherited.len(), plain, tls_first) {
+        (0, [], []) => Ok(vec![bind(DEFAULT, false)?]),
+        (0, plain, tls_first) => {
+            let plain = plain.iter().map(|address| bind(*address, false));
+            plain.chain(tls_first.iter().map(|address| bind(*address, true))).collect()
+        }
+        // Nothing says which of them were meant for TLS; STARTTLS works on all.
+        (count, [], []) => (0..count).map(|number| take(&mut inherited, number).map(Listener::from)).collect(),
+        _ => Err(Failure::new(
+            exit::CONFIG,
+            "the service manager hands sockets over, so --listen and --listen-tls have no place",
+        )),
     }
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    listener::bind(address).map_err(|error| exit::bind(address, &error))
 }
 
 fn take(inherited: &mut ListenFd, number: usize) -> Result<TcpListener, Failure> {

@@ -16,6 +16,7 @@ pub mod dns_server;
 pub mod client;
 pub mod letters;
 pub mod certificates;
+pub mod tls;
 
 use std::time::{Duration, Instant};
 

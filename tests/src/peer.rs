@@ -4,13 +4,17 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustls::ClientConnection;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::PATIENCE;
+use crate::tls::Client;
 
 /// A raw client. It waits for nothing but what it is asked to read, and no longer than [`PATIENCE`].
 pub struct Peer {
     stream: TcpStream,
+    /// There once there was a handshake.
+    tls: Option<ClientConnection>,
     /// What has come and was not looked at yet.
     received: Vec<u8>,
 }
@@ -41,7 +45,7 @@ impl Peer {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("segments can be sent at once");
-        Peer { stream, received: Vec::new() }
+        Peer { stream, tls: None, received: Vec::new() }
     }
 
     /// Where this end is.
@@ -56,7 +60,57 @@ impl Peer {
 
     /// The same, for octets that the server may no longer want.
     pub fn try_send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(octets.as_ref())
+        match &mut self.tls {
+            None => self.stream.write_all(octets.as_ref()),
+            Some(tls) => {
+                let mut stream = rustls::Stream::new(tls, &mut self.stream);
+                stream.write_all(octets.as_ref())?;
+                stream.flush()
+            }
+        }
+    }
+
+    /// Sends octets past TLS, as somebody on the way can.
+    pub fn send_in_clear(&mut self, octets: impl AsRef<[u8]>) {
+        self.stream.write_all(octets.as_ref()).expect("the octets can be sent");
+    }
+
+    /// Holds a TLS handshake. What came before must have been read.
+    pub fn shake_hands(&mut self, client: &Client) -> io::Result<()> {
+        self.shake_hands_and_say(client, b"")
+    }
+
+    /// The same, with these octets under TLS right behind the last of the handshake, in one segment.
+    pub fn shake_hands_and_say(&mut self, client: &Client, octets: &[u8]) -> io::Result<()> {
+        assert_eq!(self.received_text(), "");
+        let mut tls = client.connection();
+        tls.writer().write_all(octets)?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut self.stream)?;
+        }
+        self.tls = Some(tls);
+        Ok(())
+    }
+
+    /// Says STARTTLS, which must be agreed to, and holds the handshake, which must succeed. EHLO is said anew.
+    pub fn start_tls(&mut self, client: &Client) {
+        self.expect("STARTTLS", "220 ");
+        self.shake_hands(client).expect("the handshake succeeds");
+        self.agree("EHLO client.example");
+    }
+
+    /// What the handshake came to.
+    pub fn tls(&self) -> &ClientConnection {
+        self.tls.as_ref().expect("there was a handshake")
+    }
+
+    /// Says in TLS that nothing more will come.
+    pub fn send_close_notify(&mut self) {
+        let tls = self.tls.as_mut().expect("there was a handshake");
+        tls.send_close_notify();
+        while tls.wants_write() {
+            tls.write_tls(&mut self.stream).expect("the octets can be sent");
+        }
     }
 
     /// Gives up sending after this time.
@@ -108,7 +162,11 @@ impl Peer {
     fn read_more(&mut self) -> io::Result<usize> {
         let mut buffer = [0; 4_096];
         let count = loop {
-            match self.stream.read(&mut buffer) {
+            let read = match &mut self.tls {
+                None => self.stream.read(&mut buffer),
+                Some(tls) => rustls::Stream::new(tls, &mut self.stream).read(&mut buffer),
+            };
+            match read {
                 // A signal for another test's process, such as the end of a child.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read?,
@@ -171,16 +229,24 @@ impl Peer {
         queued_id(&self.reply())
     }
 
-    /// Reads until the server closes. Returns what came before, and whether the connection was closed in order.
+    /// Reads until the server closes. Returns what came before, and whether the connection was closed in order; under TLS
+    /// that means with `close_notify`.
     pub fn rest(&mut self) -> (String, bool) {
         loop {
             match self.read_more() {
                 Ok(0) => return (self.received_text(), true),
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return (self.received_text(), false),
+                Err(error) if is_end_out_of_order(&error) => return (self.received_text(), false),
                 Err(error) => panic!("the server does not close: {error}; before: {:?}", self.received_text()),
             }
         }
+    }
+
+    /// The same for octets that are no text, past TLS.
+    pub fn rest_of_octets(&mut self) -> (Vec<u8>, bool) {
+        self.tls = None;
+        let is_in_order = self.rest().1;
+        (std::mem::take(&mut self.received), is_in_order)
     }
 
     /// The server must close now, in order and without another word.
@@ -203,6 +269,10 @@ impl Peer {
     pub fn leave(self) {
         drop(self);
     }
+}
+
+fn is_end_out_of_order(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
 }
 
 /// The id in the reply to a message that was accepted.

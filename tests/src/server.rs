@@ -4,9 +4,11 @@ use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use smtp_server::listener::{self, Listener};
 use smtp_server::policy::{LocalPolicy, Policy};
 use smtp_server::recipients::Recipients;
-use smtp_server::{Config, Server, Stopper, listener};
+use smtp_server::tls::{CurrentIdentity, Identity};
+use smtp_server::{Config, Server, Stopper};
 use smtp_spool::disk::{Disk, Folder};
 use smtp_spool::{Envelope, MemoryDisk, Options, OsDisk, Reader, Spool};
 use tempfile::TempDir;
@@ -38,6 +40,7 @@ pub struct Builder {
     spool_options: Options,
     disk: Option<MemoryDisk>,
     ip: IpAddr,
+    is_tls_first: bool,
 }
 
 /// What was stored of one message.
@@ -81,6 +84,7 @@ impl TestServer {
             spool_options: Options::default(),
             disk: None,
             ip: Ipv4Addr::LOCALHOST.into(),
+            is_tls_first: false,
         }
     }
 
@@ -213,6 +217,17 @@ impl Builder {
         self
     }
 
+    /// Offers TLS with this certificate.
+    pub fn tls(self, identity: &CurrentIdentity) -> Self {
+        self.config(|config| config.tls = Some(identity.clone()))
+    }
+
+    /// The same, and TLS comes before the greeting.
+    pub fn tls_first(mut self, identity: &CurrentIdentity) -> Self {
+        self.is_tls_first = true;
+        self.tls(identity)
+    }
+
     /// Starts it on a free port, with a spool that nobody has used before.
     pub fn start(self) -> TestServer {
         let (directory, disk): (_, Arc<dyn Disk>) = match self.disk {
@@ -224,9 +239,15 @@ impl Builder {
             }
         };
         let (spool, _) = Spool::open_on(disk.clone(), self.spool_options).expect("the spool can be opened");
-        let listener = listener::bind(SocketAddr::new(self.ip, 0)).expect("a free port");
+        let socket = listener::bind(SocketAddr::new(self.ip, 0)).expect("a free port");
+        let listener = Listener { socket, is_tls_first: self.is_tls_first };
         let server = Server::start(self.config, vec![listener], Arc::new(spool), self.policy).expect("it starts");
         let (address, stopper) = (server.addresses()[0], server.stopper());
         TestServer { server: Some(server), stopper, address, disk, _directory: directory }
     }
+}
+
+/// What a server shows, of a certificate that was made for a test.
+pub fn identity(made: &crate::certificates::Identity) -> Identity {
+    Identity::from_pem(made.certificate_pem.as_bytes(), made.key_pem.as_bytes()).expect("a certificate and its key")
 }

@@ -62,7 +62,7 @@ fn failure(arguments: &[&str]) -> (i32, String) {
 fn help_and_version() {
     let (code, stdout, stderr) = texts(&run("smtp-server", &["--help"]));
     assert_eq!((code, stderr.as_str()), (0, ""));
-    let options = "listen hostname domain spool recipients aliases relay relay-from deliver keep-max-bytes threads max-connections-per-ip \
+    let options = "listen listen-tls tls-cert tls-key hostname domain spool recipients aliases relay relay-from deliver keep-max-bytes threads max-connections-per-ip \
                    max-message-size max-recipients max-messages-per-connection accept-bare-lf user group config check";
     for option in options.split_whitespace() {
         assert!(stdout.contains(&format!("--{option}")), "--{option} is missing in\n{stdout}");
