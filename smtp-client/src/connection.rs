@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use smtp_proto::address::{AddressLiteral, Domain, DomainName, ForwardPath};
 use smtp_proto::client::{
     Cause, ClientSession, Config, Ending, Event, Failure, Outcome, Protocol, RecipientOutcome, Stage, StartError,
-    Timeouts, Tls, Until,
+    Timeouts, Until,
 };
 use smtp_proto::extension::Extensions;
 use smtp_proto::parameter::Body;
@@ -29,6 +29,7 @@ use crate::content::Content;
 use crate::lmtp_server::LmtpServer;
 use crate::peer::Peer;
 use crate::server_name::ServerName;
+use crate::tls::{Secured, TlsMode, TlsOptions};
 use crate::transcript::{Observer, Unobserved};
 use crate::wire::{Kind, Stream, Wire, WriteError, later};
 pub use circumstances::Circumstances;
@@ -49,6 +50,8 @@ pub struct Options {
     pub pipelining: bool,
     /// Whether content goes out with BDAT where the server offers CHUNKING (RFC 3030).
     pub chunking: bool,
+    /// How the connection is to be protected. LMTP is spoken in clear: who delivers into mailboxes is this host, or next to it.
+    pub tls: TlsOptions,
     /// How long each address of the server may take to accept the connection.
     pub connect_timeout: Duration,
     /// How long each reply may take.
@@ -65,6 +68,7 @@ impl Default for Options {
             hello_name: None,
             pipelining: true,
             chunking: false,
+            tls: TlsOptions::default(),
             connect_timeout: Duration::from_secs(30),
             timeouts: Timeouts::default(),
             give_up_at: None,
@@ -81,9 +85,15 @@ pub struct Connection {
     session: ClientSession,
     /// Who it is with, and how it stood when something was last decided.
     circumstances: Circumstances,
+    /// What came of the handshake, if there was one.
+    secured: Option<Secured>,
+    /// Why there was one, and is none any more.
+    tls_failure: Option<String>,
     /// When we last said something.
     said_at: Instant,
     started: Instant,
+    /// How long a handshake may take.
+    handshake_timeout: Duration,
     give_up_at: Option<Instant>,
     input: Vec<u8>,
     ending: Option<Ending>,
@@ -104,7 +114,7 @@ impl Connection {
     pub fn open_to(server: &ServerName, mut options: Options) -> Result<Self, ConnectError> {
         check_hello_name(&mut options)?;
         let called = call(server, options.connect_timeout, options.give_up_at)?;
-        Connection::over(Protocol::Smtp, called, &mut options)
+        Connection::talk(called, server.host(), &mut options)
     }
 
     /// Calls a server of LMTP (RFC 2033), which delivers into mailboxes: the outcome holds an answer of its own for each
@@ -116,7 +126,7 @@ impl Connection {
             LmtpServer::Tcp(server) => call(server, timeout, give_up_at),
             LmtpServer::Unix(path) => call_peer(Peer::Unix(path.clone()), timeout, give_up_at),
         };
-        Connection::over(Protocol::Lmtp, called?, &mut options)
+        Connection::over(Protocol::Lmtp, called?, "", TlsMode::None, &mut options)
     }
 
     /// Calls these addresses in turn until one is ready for mail: those of the hosts that take mail for a domain. A host that
@@ -125,15 +135,18 @@ impl Connection {
     ///
     /// If none is ready, the error is that of the last one, but a refusal for good counts only if there is nothing else: as
     /// long as one of them may take the message later, it is not refused.
-    pub fn open_any(addresses: &[SocketAddr], mut options: Options) -> Result<Self, ConnectError> {
+    pub fn open_any(
+        targets: impl IntoIterator<Item = impl Into<Target>>,
+        mut options: Options,
+    ) -> Result<Self, ConnectError> {
         check_hello_name(&mut options)?;
         let mut last: Option<ConnectError> = None;
-        for &address in addresses {
+        for Target { address, name } in targets.into_iter().map(Into::into) {
             if last.is_some() && options.give_up_at.is_some_and(|give_up_at| Instant::now() >= give_up_at) {
                 break;
             }
             let called = call_peer(address.into(), options.connect_timeout, options.give_up_at);
-            match called.and_then(|called| Connection::over(Protocol::Smtp, called, &mut options)) {
+            match called.and_then(|called| Connection::talk(called, &name, &mut options)) {
                 Ok(connection) => return Ok(connection),
                 Err(error) => {
                     log::debug!("{error}");
@@ -145,36 +158,92 @@ impl Connection {
         Err(last.unwrap_or_else(no_address))
     }
 
-    /// Over a connection that is open. Who watches is given back if it does not become a conversation.
-    fn over(protocol: Protocol, (stream, peer): (Stream, Peer), options: &mut Options) -> Result<Self, ConnectError> {
+    /// Over a connection that is open to a host of this name. Where TLS was only tried and the handshake failed, the same
+    /// address is called once more, in clear: whoever cannot do what it offers is to get its mail all the same (RFC 7435, 4).
+    fn talk(called: (Stream, Peer), host: &str, options: &mut Options) -> Result<Self, ConnectError> {
+        let (mode, peer) = (options.tls.mode, called.1.clone());
+        match Connection::over(Protocol::Smtp, called, host, mode, options) {
+            Err(error) if mode == TlsMode::Try && error.is_failed_handshake() => {
+                log::info!("{error}; once more, in clear");
+                let called = call_peer(peer, options.connect_timeout, options.give_up_at)?;
+                let mut connection = Connection::over(Protocol::Smtp, called, host, TlsMode::None, options)?;
+                connection.tls_failure = Some(error.to_string());
+                Ok(connection)
+            }
+            result => result,
+        }
+    }
+
+    /// Who watches is given back if it does not become a conversation.
+    fn over(
+        protocol: Protocol,
+        (stream, peer): (Stream, Peer),
+        host: &str,
+        mode: TlsMode,
+        options: &mut Options,
+    ) -> Result<Self, ConnectError> {
         let mut wire = Wire::new(stream, Box::new(Unobserved)).map_err(ConnectError::Io)?;
         let local = wire.local_address().map_err(ConnectError::Io)?;
         std::mem::swap(&mut wire.observer, &mut options.observer);
         wire.observer.connected(&peer);
         let hello_name = options.hello_name.clone().unwrap_or_else(|| host_name(local));
         let &mut Options { pipelining, chunking, timeouts, .. } = options;
-        let tls = Tls::None;
+        let tls = mode.of_session();
         let config = Config { hello_name, protocol, tls, pipelining, chunking, timeouts };
         let mut connection = Connection {
             wire,
             session: ClientSession::new(config),
             circumstances: Circumstances::new(peer),
+            secured: None,
+            tls_failure: None,
             said_at: Instant::now(),
             started: Instant::now(),
+            handshake_timeout: timeouts.tls,
             give_up_at: options.give_up_at,
             input: Vec::new(),
             ending: None,
             kind: Kind::Commands,
             last_words_until: None,
         };
+        let began = if mode == TlsMode::Implicit { connection.secure(&options.tls, host) } else { Ok(()) };
+        let ready = began.and_then(|()| connection.become_ready(&options.tls, host));
+        if let Err(error) = ready {
+            options.observer = connection.wire.observer;
+            return Err(error);
+        }
+        Ok(connection)
+    }
+
+    fn become_ready(&mut self, tls: &TlsOptions, host: &str) -> Result<(), ConnectError> {
         loop {
-            match connection.next_event() {
-                Event::Ready => return Ok(connection),
-                Event::Closed(ending) => {
-                    options.observer = connection.wire.observer;
-                    return Err(ConnectError::Session(Box::new(connection.circumstances), ending));
+            match self.next_event() {
+                Event::Ready => return Ok(()),
+                Event::StartTls => {
+                    self.secure(tls, host)?;
+                    self.session.handle_tls_established(self.now());
                 }
-                Event::NeedInput | Event::StartTls | Event::Auth(_) | Event::WantContent | Event::Finished(_) => {}
+                Event::Closed(ending) => {
+                    return Err(ConnectError::Session(Box::new(self.circumstances.clone()), ending));
+                }
+                Event::NeedInput | Event::Auth(_) | Event::WantContent | Event::Finished(_) => {}
+            }
+        }
+    }
+
+    /// Makes the handshake. If that fails, the connection is of no use any more.
+    fn secure(&mut self, tls: &TlsOptions, host: &str) -> Result<(), ConnectError> {
+        let began = Instant::now();
+        let deadline = later(began, self.handshake_timeout);
+        let deadline = self.give_up_at.map_or(deadline, |give_up_at| give_up_at.min(deadline));
+        match tls.begin(host).and_then(|handshake| self.wire.secure(handshake, deadline)) {
+            Ok(secured) => {
+                self.secured = Some(secured);
+                Ok(())
+            }
+            Err(error) => {
+                self.circumstances.note(began.elapsed(), "", &[]);
+                self.wire.observer.closed();
+                Err(ConnectError::Tls(Box::new(self.circumstances.clone()), error))
             }
         }
     }
@@ -264,6 +333,16 @@ impl Connection {
         &self.circumstances.peer
     }
 
+    /// How the conversation is protected. `None`: it is in clear.
+    pub fn tls(&self) -> Option<&Secured> {
+        self.secured.as_ref()
+    }
+
+    /// Why it is in clear although the server offers TLS and it was tried.
+    pub fn tls_failure(&self) -> Option<&str> {
+        self.tls_failure.as_deref()
+    }
+
     /// How things stood when the last transaction, or the conversation, ended.
     pub fn circumstances(&self) -> &Circumstances {
         &self.circumstances
@@ -319,6 +398,10 @@ impl Connection {
 
     fn end(&mut self, ending: Ending) {
         if self.ending.is_none() {
+            // Not where something was cut off.
+            if self.last_words_until.is_none() {
+                self.wire.say_end();
+            }
             self.wire.observer.closed();
             self.ending = Some(ending);
         }
@@ -482,6 +565,27 @@ impl Connection {
     fn deadline(&self) -> Instant {
         let deadline = later(self.started, self.session.deadline());
         [self.give_up_at, self.last_words_until].into_iter().flatten().fold(deadline, Instant::min)
+    }
+}
+
+/// An address to be called, and whose it is: the name that a certificate must be for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The address.
+    pub address: SocketAddr,
+    /// The name of the host, or its address once more.
+    pub name: String,
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Target { address, name: address.ip().to_string() }
+    }
+}
+
+impl From<&SocketAddr> for Target {
+    fn from(address: &SocketAddr) -> Self {
+        (*address).into()
     }
 }
 

@@ -39,6 +39,7 @@ pub mod relay_route;
 pub mod dns;
 pub mod mx;
 pub mod lmtp_server;
+pub mod tls;
 pub mod peer;
 pub mod transcript;
 pub mod dialogue;

@@ -18,6 +18,7 @@ use std::time::Instant;
 use smtp_proto::address::{AddressLiteral, Domain, DomainName};
 use smtp_proto::reply::{Code, EnhancedCode};
 
+use crate::connection::Target;
 use crate::dns::{DnsError, Exchange, Mx, Name, NameError, Resolver};
 
 /// How many hosts of a domain are tried. RFC 5321, 5.1 permits a limit and asks for two addresses at least.
@@ -111,9 +112,14 @@ impl Targets {
     }
 
     /// All addresses in their order, with this port.
-    pub fn addresses(&self, port: u16) -> Vec<SocketAddr> {
-        let addresses = self.hosts.iter().flat_map(|host| &host.addresses);
-        addresses.map(|address| SocketAddr::new(*address, port)).collect()
+    pub fn addresses(&self, port: u16) -> Vec<Target> {
+        let pairs = self.hosts.iter().flat_map(|host| host.addresses.iter().map(move |address| (host, *address)));
+        let target = |(host, address): (&Host, IpAddr)| {
+            let target = Target::from(SocketAddr::new(address, port));
+            // An address in brackets is a name to mail only.
+            if host.name.starts_with('[') { target } else { Target { name: host.name.clone(), ..target } }
+        };
+        pairs.map(target).collect()
     }
 
     /// The host that has this address: with whom [`crate::Connection::open_any`] has come to talk.

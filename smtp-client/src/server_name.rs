@@ -44,6 +44,11 @@ impl ServerName {
     /// How a server is written, for whoever wrote something else.
     pub const FORMS: &'static str = "write HOST:PORT, 192.0.2.1:25 or [2001:db8::1]:25";
 
+    /// The name or the address of the host, as it was given.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

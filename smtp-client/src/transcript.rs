@@ -6,6 +6,7 @@ use std::io::Write;
 use smtp_proto::command::Command;
 
 use crate::peer::Peer;
+use crate::tls::{Secured, TlsError};
 
 /// Who watches a conversation.
 pub trait Observer: Send {
@@ -15,6 +16,8 @@ pub trait Observer: Send {
     fn commands(&mut self, _octets: &[u8]) {}
     /// The client sent octets of content.
     fn content(&mut self, _octets: &[u8]) {}
+    /// The connection is under TLS from here on, or the handshake has failed.
+    fn handshake(&mut self, _result: Result<&Secured, &TlsError>) {}
     /// The server answered, in pieces of any size.
     fn replies(&mut self, _octets: &[u8]) {}
     /// The connection is over.
@@ -44,6 +47,11 @@ impl Observer for Both {
     fn content(&mut self, octets: &[u8]) {
         self.0.content(octets);
         self.1.content(octets);
+    }
+
+    fn handshake(&mut self, result: Result<&Secured, &TlsError>) {
+        self.0.handshake(result);
+        self.1.handshake(result);
     }
 
     fn replies(&mut self, octets: &[u8]) {
@@ -125,6 +133,14 @@ impl<W: Write + Send> Observer for Transcript<W> {
         self.content_octets += octets.len() as u64;
         // Every other dot at the beginning of a line is doubled, so this is the end wherever it stands.
         self.is_content_complete = octets == b".\r\n" || octets.ends_with(b"\r\n.\r\n");
+    }
+
+    fn handshake(&mut self, result: Result<&Secured, &TlsError>) {
+        let text = match result {
+            Ok(secured) => format!("<{secured}>"),
+            Err(error) => format!("<no TLS: {error}>"),
+        };
+        self.line("C", text.as_bytes());
     }
 
     fn replies(&mut self, octets: &[u8]) {

@@ -1,5 +1,6 @@
 //! Octets with deadlines: what a blocking socket needs so that no peer holds it longer than was agreed.
 
+mod channel;
 mod stream;
 
 use std::fmt;
@@ -7,11 +8,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv};
-
 use crate::peer::Peer;
+use crate::tls::{Handshake, Secured, TlsError};
 use crate::transcript::Observer;
+use channel::Channel;
 pub(crate) use stream::Stream;
 
 /// The longest single wait. Longer ones are made of several, since not every system takes any number of seconds.
@@ -20,9 +20,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 /// How long a write that does not get on goes without a look at what the server may be saying.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
-/// A connected socket, and who watches it.
+/// A connection, and who watches it.
 pub(crate) struct Wire {
-    stream: Stream,
+    channel: Channel,
     pub(crate) observer: Box<dyn Observer>,
 }
 
@@ -68,12 +68,12 @@ impl Wire {
     pub(crate) fn new(stream: Stream, observer: Box<dyn Observer>) -> io::Result<Self> {
         // Each flight is one write; nothing is gained by holding its last segment back for an acknowledgement.
         stream.set_no_delay()?;
-        Ok(Wire { stream, observer })
+        Ok(Wire { channel: Channel::new(stream), observer })
     }
 
     /// Our end of the connection, where that has an address.
     pub(crate) fn local_address(&self) -> io::Result<Option<SocketAddr>> {
-        self.stream.local_address()
+        self.channel.local_address()
     }
 
     /// Writes all of it, however slowly it is taken, until the deadline. A timeout of the socket is for one call only, so
@@ -89,20 +89,24 @@ impl Wire {
                 self.observer.content(content);
             }
         }
-        while !octets.is_empty() {
-            self.stream.set_write_timeout(until(deadline).min(LOOK_UP)).map_err(WriteError::Broken)?;
-            match self.stream.write(octets) {
+        loop {
+            self.channel.set_write_timeout(until(deadline).min(LOOK_UP)).map_err(WriteError::Broken)?;
+            let is_end = octets.is_empty();
+            let written = if is_end { self.channel.flush().map(|()| 0) } else { self.channel.write(octets) };
+            match written {
+                Ok(_) if is_end => return Ok(()),
                 Ok(0) => return Err(WriteError::Broken(io::ErrorKind::WriteZero.into())),
                 Ok(count) => octets = octets.get(count..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if !is_timeout(&error) => return Err(WriteError::Broken(error)),
                 // RFC 5321 knows no reply here; the servers that have seen enough know one all the same.
-                Err(_) if kind != Kind::Commands && self.has_something_to_read() => return Err(WriteError::Answered),
+                Err(_) if kind != Kind::Commands && self.channel.has_something_to_read() => {
+                    return Err(WriteError::Answered);
+                }
                 Err(_) if Instant::now() >= deadline => return Err(WriteError::Timeout),
                 Err(_) => {}
             }
         }
-        Ok(())
     }
 
     /// Reads what comes, at the end of `input`. Once the deadline has passed, what is there already is still taken, so
@@ -113,8 +117,8 @@ impl Wire {
             if Instant::now() >= deadline {
                 return self.read_waiting(input)?.ok_or_else(|| io::ErrorKind::TimedOut.into());
             }
-            self.stream.set_read_timeout(until(deadline))?;
-            match self.stream.read(&mut buffer) {
+            self.channel.set_read_timeout(until(deadline))?;
+            match self.channel.read(&mut buffer) {
                 Ok(count) => return Ok(self.take(buffer.get(..count).unwrap_or_default(), input)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => {}
                 Err(error) => return Err(error),
@@ -125,10 +129,10 @@ impl Wire {
     /// Reads without waiting. `None`: there is nothing.
     pub(crate) fn read_waiting(&mut self, input: &mut Vec<u8>) -> io::Result<Option<usize>> {
         let mut buffer = [0; 16 * 1024];
-        match recv(self.stream.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+        match self.channel.read_waiting(&mut buffer) {
             Ok(count) => Ok(Some(self.take(buffer.get(..count).unwrap_or_default(), input))),
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -138,22 +142,36 @@ impl Wire {
         octets.len()
     }
 
-    /// Octets, the end of the stream or an error.
-    fn has_something_to_read(&self) -> bool {
-        let looked = recv(self.stream.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK);
-        !matches!(looked, Err(Errno::EAGAIN | Errno::EINTR))
+    /// Puts the connection under TLS. Nothing may be left to be written, and nothing may have come that was not taken.
+    pub(crate) fn secure(&mut self, mut handshake: Handshake, deadline: Instant) -> Result<Secured, TlsError> {
+        let made = self.channel.shake_hands(&mut handshake.connection, deadline);
+        let secured = made.map(|()| handshake.finish()).map(|(connection, secured)| {
+            self.channel.secure(connection);
+            secured
+        });
+        self.observer.handshake(secured.as_ref());
+        secured
     }
 
     /// Says that nothing more will be written.
-    pub(crate) fn finish_writing(&self) {
+    pub(crate) fn finish_writing(&mut self) {
+        self.say_end();
         // The server may have gone first.
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        let _ = self.channel.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Says under TLS that this is the end, which in clear the end of the connection says. Whoever does not take it at once
+    /// is not waited for.
+    pub(crate) fn say_end(&mut self) {
+        // The server may have gone first.
+        let said = self.channel.set_write_timeout(LOOK_UP).and_then(|()| self.channel.finish_writing());
+        said.unwrap_or_else(|error| log::debug!("close_notify: {error}"));
     }
 
     /// Ends both directions at once.
     pub(crate) fn shut_down(&self) {
         // It may be gone already.
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        let _ = self.channel.shutdown(std::net::Shutdown::Both);
     }
 }
 

@@ -15,6 +15,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod channel;
+
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
 use smtp_client::proto::address::ForwardPath;
 use smtp_client::proto::client::Timeouts;
 use smtp_client::proto::transaction::Transaction;
@@ -29,6 +32,8 @@ use smtp_client::{Content, Options, Retries};
 use socket2::{SockRef, Socket, Type};
 
 use crate::PATIENCE;
+use channel::Channel;
+pub use channel::{server_config, server_config_of};
 
 // ---- What is played --------------------------------------------------------------------------------------------------
 
@@ -44,9 +49,12 @@ enum Step {
     Content,
     Quiet(Duration),
     Converse(Converse),
+    Tls(Arc<ServerConfig>),
     Run(Box<dyn FnOnce() + Send>),
     Hold,
     Close,
+    CutOff,
+    ChangeKeys,
     Reset,
 }
 
@@ -152,6 +160,22 @@ impl Script {
         self.step(Step::Close)
     }
 
+    /// Makes its part of the handshake of TLS; all that follows is under it. If the handshake fails, the script ends there
+    /// and [`Session::handshake`] says why.
+    pub fn tls(self, config: &Arc<ServerConfig>) -> Self {
+        self.step(Step::Tls(config.clone()))
+    }
+
+    /// Under TLS 1.3, takes new keys, and tells the client so.
+    pub fn change_keys(self) -> Self {
+        self.step(Step::ChangeKeys)
+    }
+
+    /// Closes, under TLS without saying so: as if somebody on the way had cut the rest off.
+    pub fn cut_off(self) -> Self {
+        self.step(Step::CutOff)
+    }
+
     /// Closes with a reset.
     pub fn reset(self) -> Self {
         self.step(Step::Reset)
@@ -228,6 +252,10 @@ pub struct Session {
     pub contents: Vec<Vec<u8>>,
     /// What came that no step of the script asked for.
     pub rest: Vec<u8>,
+    /// What came of the handshake of TLS, if there was one.
+    pub handshake: Option<Result<(), String>>,
+    /// The client left, under TLS, without saying that it does.
+    pub is_cut_off: bool,
     /// Why the script could not be played to its end.
     pub failure: Option<String>,
 }
@@ -371,7 +399,8 @@ impl Shared {
             return;
         }
         *lock(&self.current) = stream.try_clone().ok();
-        let mut player = Player { stream, unread: Vec::new(), session: Session::default(), shared: self };
+        let mut player =
+            Player { stream: Channel::new(stream), unread: Vec::new(), session: Session::default(), shared: self };
         if let Err(failure) = player.play(script) {
             player.session.failure = Some(failure);
         }
@@ -388,7 +417,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 // ---- One connection --------------------------------------------------------------------------------------------------
 
 struct Player<'a> {
-    stream: TcpStream,
+    stream: Channel,
     unread: Vec<u8>,
     session: Session,
     shared: &'a Shared,
@@ -396,7 +425,8 @@ struct Player<'a> {
 
 impl Player<'_> {
     fn play(&mut self, script: Script) -> Result<(), String> {
-        let setting = self.stream.set_nodelay(true).and_then(|()| self.stream.set_write_timeout(Some(PATIENCE)));
+        let setting =
+            self.stream.socket.set_nodelay(true).and_then(|()| self.stream.socket.set_write_timeout(Some(PATIENCE)));
         setting.map_err(|error| error.to_string())?;
         for step in script.0 {
             match step {
@@ -423,19 +453,37 @@ impl Player<'_> {
                     self.hold();
                     return Ok(());
                 }
-                Step::Close => {
-                    // The client may have gone first.
-                    let _ = self.stream.shutdown(Shutdown::Write);
+                Step::Tls(config) => {
+                    let handshake = self.shake_hands(config);
+                    let has_failed = handshake.is_err();
+                    self.session.handshake = Some(handshake);
+                    if has_failed {
+                        return Ok(());
+                    }
                 }
+                Step::Close => self.stream.finish_writing(),
+                Step::ChangeKeys => self.stream.change_keys().map_err(|error| error.to_string())?,
+                Step::CutOff => self.stream.cut_off(),
                 Step::Reset => return self.reset(),
             }
         }
         self.read_rest()
     }
 
+    fn shake_hands(&mut self, config: Arc<ServerConfig>) -> Result<(), String> {
+        self.stream.socket.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+        match self.unread.is_empty() {
+            true => self.stream.shake_hands(config).map_err(|error| error.to_string()),
+            false => Err(format!("in clear: {}", self.unread.escape_ascii())),
+        }
+    }
+
     fn say(&mut self, pieces: &[Vec<u8>]) -> Result<(), String> {
         for piece in pieces {
-            self.stream.write_all(piece).map_err(|error| format!("{}: {error}", piece.escape_ascii()))?;
+            self.stream
+                .write_all(piece)
+                .and_then(|()| self.stream.flush())
+                .map_err(|error| format!("{}: {error}", piece.escape_ascii()))?;
         }
         Ok(())
     }
@@ -474,7 +522,7 @@ impl Player<'_> {
                 return Ok(false);
             }
             if line == "QUIT" {
-                let _ = self.stream.shutdown(Shutdown::Write);
+                self.stream.finish_writing();
                 break;
             }
         }
@@ -488,7 +536,7 @@ impl Player<'_> {
             Answer::Say(text) => Ok(self.say(&[text]).is_ok()),
             Answer::SayAndClose(text) => {
                 let _ = self.say(&[text]);
-                let _ = self.stream.shutdown(Shutdown::Write);
+                self.stream.finish_writing();
                 self.read_rest().map(|()| false)
             }
             Answer::Reset => self.reset().map(|()| false),
@@ -540,7 +588,7 @@ impl Player<'_> {
     /// Reads what comes. `false`: the client has closed. Silence for [`PATIENCE`] is an error, for less it is none.
     fn read_more(&mut self, patience: Option<Duration>) -> Result<bool, String> {
         let mut buffer = [0; 64 * 1024];
-        self.stream.set_read_timeout(patience).map_err(|error| error.to_string())?;
+        self.stream.socket.set_read_timeout(patience).map_err(|error| error.to_string())?;
         match self.stream.read(&mut buffer) {
             Ok(count) => {
                 self.session.octets.extend_from_slice(&buffer[..count]);
@@ -548,6 +596,10 @@ impl Player<'_> {
                 Ok(count > 0)
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.session.is_cut_off = true;
+                Ok(false)
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
             Err(_) if patience.is_some_and(|patience| patience < PATIENCE) => Ok(true),
             Err(error) => Err(format!("{error}; waiting behind {:?}", self.session.commands.last())),
@@ -570,7 +622,7 @@ impl Player<'_> {
     /// The reset is sent when the connection is dropped.
     fn reset(&mut self) -> Result<(), String> {
         *lock(&self.shared.current) = None;
-        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).map_err(|error| error.to_string())
+        SockRef::from(&self.stream.socket).set_linger(Some(Duration::ZERO)).map_err(|error| error.to_string())
     }
 }
 

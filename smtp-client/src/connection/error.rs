@@ -5,12 +5,13 @@ use std::io;
 use std::time::Duration;
 
 use smtp_proto::address::Domain;
-use smtp_proto::client::{ContentError, Ending, StartError};
+use smtp_proto::client::{Cause, ContentError, Ending, Stage, StartError};
 use smtp_proto::content::BareCarriageReturn;
 
 use super::Circumstances;
 use crate::peer::Peer;
 use crate::server_name::{ServerName, ServerNameError};
+use crate::tls::TlsError;
 
 /// Why there is no conversation.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub enum ConnectError {
     Connect(Peer, Duration, io::Error),
     /// The server did not want to talk, or what it said was no SMTP.
     Session(Box<Circumstances>, Ending),
+    /// There is no TLS, or not with whom it should be.
+    Tls(Box<Circumstances>, TlsError),
     /// The connection broke in a way that has nothing to do with the server.
     Io(io::Error),
 }
@@ -60,12 +63,35 @@ impl SendError {
 }
 
 impl ConnectError {
+    /// Whether the server offers TLS and is not up to it, so that whoever only tried may call again in clear. What is not SMTP
+    /// at that moment is no such thing.
+    pub(super) fn is_failed_handshake(&self) -> bool {
+        match self {
+            ConnectError::Tls(..) => true,
+            ConnectError::Session(_, Ending::Failed(stage, cause)) => {
+                *stage == Stage::StartTls && !matches!(cause, Cause::Reply(_))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the server does not offer or give the TLS that is required, or cannot prove who it is.
+    pub fn is_about_tls(&self) -> bool {
+        match self {
+            ConnectError::Tls(..) => true,
+            ConnectError::Session(_, Ending::TlsNotOffered | Ending::Refused(Stage::StartTls, _)) => true,
+            ConnectError::Session(_, Ending::Failed(stage, _)) => *stage == Stage::StartTls,
+            _ => false,
+        }
+    }
+
     /// Whether the same may work later.
     pub fn is_transient(&self) -> bool {
         match self {
             ConnectError::Name(_) | ConnectError::HelloName(_) => false,
             ConnectError::Resolve(_, error) => error.kind() != io::ErrorKind::NotFound,
             ConnectError::Connect(..) | ConnectError::Io(_) => true,
+            ConnectError::Tls(_, error) => error.is_transient(),
             ConnectError::Session(_, ending) => match ending {
                 Ending::Refused(_, reply) | Ending::Goodbye(reply) => reply.is_transient(),
                 Ending::Quit | Ending::Failed(..) => true,
@@ -84,6 +110,9 @@ impl fmt::Display for ConnectError {
             ConnectError::Resolve(name, error) => write!(f, "{name}: the name cannot be looked up: {error}"),
             ConnectError::Connect(peer, waited, error) => {
                 write!(f, "{peer}: no connection: {error}; after {:.1} s", waited.as_secs_f64())
+            }
+            ConnectError::Tls(circumstances, error) => {
+                write!(f, "{}: no TLS: {error}; nothing was sent; {circumstances}", circumstances.peer)
             }
             ConnectError::Session(circumstances, ending) => {
                 let peer = &circumstances.peer;
@@ -110,6 +139,7 @@ impl std::error::Error for ConnectError {
             ConnectError::Resolve(_, error) | ConnectError::Connect(_, _, error) | ConnectError::Io(error) => {
                 Some(error)
             }
+            ConnectError::Tls(_, error) => Some(error),
             ConnectError::HelloName(_) | ConnectError::Session(..) => None,
         }
     }

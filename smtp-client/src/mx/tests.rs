@@ -209,8 +209,8 @@ fn many_hosts_and_many_addresses() {
     assert_eq!(targets.hosts.len(), HOSTS);
     let addresses = targets.addresses(25);
     assert_eq!(addresses.len(), ADDRESSES_OF_HOST + HOSTS - 1);
-    assert_eq!(addresses[0], ([192, 0, 2, 255], 25).into());
-    assert_eq!(addresses[1], ([192, 0, 2, 254], 25).into());
+    assert_eq!(addresses[0].address, ([192, 0, 2, 255], 25).into());
+    assert_eq!(addresses[1].address, ([192, 0, 2, 254], 25).into());
     assert_eq!(targets.host_at(ip("198.51.100.3")).map(|host| host.name.as_str()), Some("host-3.example.org"));
     assert_eq!(targets.host_at(ip("203.0.113.1")), None);
 

@@ -80,7 +80,7 @@ impl Outside {
             if nowhere.is_transient() { Verdict::Deferred(said) } else { Verdict::Failed(said) }
         })?;
         let name = targets.hosts.first().map(|host| host.name.clone()).unwrap_or_else(|| domain.to_string());
-        let call = move || Connection::open_any(&targets.addresses(self.port), self.options());
+        let call = move || Connection::open_any(targets.addresses(self.port), self.options());
         Ok(Box::new(SmtpCarrier::open(name, Box::new(call))?))
     }
 

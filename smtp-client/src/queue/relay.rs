@@ -1,6 +1,6 @@
 //! The way to another host, by SMTP: one connection for one message after the other.
 
-use smtp_proto::client::StartError;
+use smtp_proto::client::{Ending, Stage, StartError};
 use smtp_proto::extension::Extension;
 use smtp_proto::transaction::{Recipient, Transaction};
 
@@ -144,14 +144,16 @@ fn nobody_knows() -> Verdict {
 
 /// The conversation ended before the host had taken so much as the sender's address.
 fn is_cut_off(result: &Result<smtp_proto::reply::Reply, smtp_proto::client::Failure>) -> bool {
-    use smtp_proto::client::Stage;
     matches!(result, Err(failure) if matches!(failure.stage, Stage::Ready | Stage::Reset | Stage::Mail) && failure.is_transient())
 }
 
-/// RFC 3463: X.4.1, nobody answers; X.4.2, the conversation broke; X.4.4, no way there; what the host says, as it says it.
+/// RFC 3463: X.4.1, nobody answers; X.4.2, the conversation broke; X.4.4, no way there; X.7.4, TLS is not to be had; X.7.5, it
+/// is, but not with whom it should be; what the host says, as it says it.
 fn no_connection(name: &str, error: &ConnectError) -> Verdict {
-    use smtp_proto::client::Ending;
     let text = match error {
+        ConnectError::Session(_, Ending::TlsNotOffered) => format!("4.7.4 {error}"),
+        ConnectError::Session(_, Ending::Refused(Stage::StartTls, _)) => format!("4.7.4 TLS is required: {error}"),
+        ConnectError::Tls(..) => format!("4.7.5 {error}"),
         ConnectError::Session(_, Ending::Refused(_, reply) | Ending::Goodbye(reply)) => reply.to_string(),
         ConnectError::Session(..) => format!("4.4.2 {error}"),
         ConnectError::Connect(..) | ConnectError::Io(_) => format!("4.4.1 {error}"),
@@ -162,7 +164,9 @@ fn no_connection(name: &str, error: &ConnectError) -> Verdict {
     let said = Said::by(name, text);
     // What is wrong with our own names is our own fault.
     let is_ours = matches!(error, ConnectError::Name(_) | ConnectError::HelloName(_));
-    if error.is_transient() || is_ours { Verdict::Deferred(said) } else { Verdict::Failed(said) }
+    // A certificate is renewed, and whoever stands in between goes away: that is no reason to give a message back at once.
+    let is_tls = error.is_about_tls();
+    if error.is_transient() || is_ours || is_tls { Verdict::Deferred(said) } else { Verdict::Failed(said) }
 }
 
 /// What the host cannot take. Nothing is sent of it, and nobody converts it: a message that was signed would not be what it

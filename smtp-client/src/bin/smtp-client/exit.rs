@@ -27,7 +27,7 @@ pub(crate) const CANNOT_CREATE: u8 = 73;
 pub(crate) const IO: u8 = 74;
 /// EX_TEMPFAIL: not now.
 pub(crate) const TEMPORARY: u8 = 75;
-/// EX_PROTOCOL: the server's answer was no SMTP, or not the one that was expected.
+/// EX_PROTOCOL: the server's answer was no SMTP, or not the one that was expected, or there is no TLS with it.
 pub(crate) const PROTOCOL: u8 = 76;
 /// EX_NOPERM: the server does not allow it.
 pub(crate) const NO_PERMISSION: u8 = 77;
@@ -120,6 +120,10 @@ pub(crate) fn of_connect_error(error: &ConnectError) -> u8 {
         ConnectError::Resolve(..) => NO_HOST,
         ConnectError::Connect(..) | ConnectError::Io(_) => TEMPORARY,
         ConnectError::Session(_, Ending::Failed(_, Cause::Reply(_))) => PROTOCOL,
+        // A certificate stays as it is, however often somebody looks at it.
+        ConnectError::Tls(_, error) if !error.is_transient() => PROTOCOL,
+        ConnectError::Session(_, Ending::TlsNotOffered) => PROTOCOL,
+        ConnectError::Tls(..) => TEMPORARY,
         ConnectError::Session(..) if error.is_transient() => TEMPORARY,
         ConnectError::Session(_, Ending::Refused(stage, reply)) => of_refusal(*stage, reply),
         ConnectError::Session(..) => UNAVAILABLE,
