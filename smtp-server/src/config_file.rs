@@ -59,6 +59,7 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
         "aliases" => options.aliases.is_none(),
         "tls-cert" => options.tls_cert.is_none(),
         "tls-key" => options.tls_key.is_none(),
+        "users" => options.users.is_none(),
         _ => true,
     });
     let named_at = file.named_at.into_iter().map(|(setting, place)| (setting, format!("{name}:{place}"))).collect();
@@ -66,7 +67,7 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
 }
 
 /// Settings whose value is a path.
-const PATHS: [&str; 5] = ["spool", "recipients", "aliases", "tls-cert", "tls-key"];
+const PATHS: [&str; 6] = ["spool", "recipients", "aliases", "tls-cert", "tls-key", "users"];
 
 /// What stands before a path in the value of `deliver`.
 const PATH_PREFIXES: [&str; 2] = ["maildir:", "lmtp:unix:"];
@@ -118,7 +119,7 @@ fn name_and_value(line: &str) -> (&str, &str) {
 /// A line as words of the command line.
 fn setting(line: &str, directory: &Path) -> Result<[String; 2], String> {
     let (name, value) = name_and_value(line);
-    let is_setting = !matches!(name, "config" | "check" | "help") && !name.starts_with('-');
+    let is_setting = !matches!(name, "config" | "check" | "help" | "allow-plaintext-auth") && !name.starts_with('-');
     if !is_setting {
         return Err(no_setting(name));
     }
@@ -147,6 +148,9 @@ fn merge(first: Options, second: Options) -> Options {
     Options {
         listen: list(first.listen, second.listen),
         listen_tls: list(first.listen_tls, second.listen_tls),
+        listen_submission: list(first.listen_submission, second.listen_submission),
+        users: first.users.or(second.users),
+        allow_plaintext_auth: first.allow_plaintext_auth,
         tls_cert: first.tls_cert.or(second.tls_cert),
         tls_key: first.tls_key.or(second.tls_key),
         hostname: first.hostname.or(second.hostname),

@@ -5,11 +5,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::unistd::{Uid, User};
 use smtp_server::Config;
 use smtp_server::addressing::LocalAddressing;
 use smtp_server::aliases::{self, Aliases};
+use smtp_server::auth::Authenticator;
 use smtp_server::config::MOST_THREADS;
 use smtp_server::policy::LocalPolicy;
 use smtp_server::proto::address::DomainName;
@@ -18,6 +20,7 @@ use smtp_server::relay_route::RelayRoute;
 use smtp_server::reload::{CurrentAddressing, Reloader};
 use smtp_server::spool::{Options as SpoolOptions, Spool};
 use smtp_server::tls::{Identity, IdentityError};
+use smtp_server::users::Users;
 
 use crate::config_file::Settings;
 use crate::exit::{self, Failure};
@@ -35,9 +38,10 @@ const MOST_PEM_OCTETS: u64 = 1 << 20;
 /// All that is needed to start.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    /// Both empty if nothing was said.
+    /// All empty if nothing was said.
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) listen_tls: Vec<SocketAddr>,
+    pub(crate) listen_submission: Vec<SocketAddr>,
     pub(crate) spool: PathBuf,
     pub(crate) spool_options: SpoolOptions,
     /// Whom to become, if anybody.
@@ -49,6 +53,8 @@ pub(crate) struct Setup {
     pub(crate) reloader: Reloader<LocalAddressing>,
     /// What keeps the certificate up to date.
     pub(crate) identity: Option<Reloader<Identity>>,
+    /// What keeps the list of users up to date.
+    pub(crate) users: Option<Reloader<Users>>,
 }
 
 impl Setup {
@@ -66,19 +72,26 @@ impl Setup {
         let reloader = addressing(settings, &hostname)?;
         let far_side = far_side(options, &hostname, reloader.current())?;
         let identity = identity(settings)?;
+        let users = users(settings)?;
         let mut config = config(options, hostname).map_err(wrong)?;
+        config.auth = users.as_ref().map(|users| authenticator(options, users)).transpose()?;
         config.tls = identity.as_ref().map(|reloader| reloader.current().clone());
         Ok(Setup {
             listen: options.listen.clone(),
             listen_tls: options.listen_tls.clone(),
+            listen_submission: options.listen_submission.clone(),
             spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
             spool_options: SpoolOptions { keep_max_bytes: options.keep_max_bytes, ..SpoolOptions::default() },
             account,
             config,
-            policy: policy(settings, &reloader),
+            policy: match &users {
+                Some(users) => policy(settings, &reloader).with_users(users.current().clone()),
+                None => policy(settings, &reloader),
+            },
             far_side,
             reloader,
             identity,
+            users,
         })
     }
 
@@ -89,9 +102,11 @@ impl Setup {
         Spool::check(&self.spool, user.as_raw()).map_err(|error| exit::open(&error))
     }
 
-    /// Whether the certificate can be read by whom this process has become: else it could not be read again when it changes.
-    pub(crate) fn check_identity(&self) -> Result<(), Failure> {
-        self.identity.as_ref().map_or(Ok(()), Reloader::check).map_err(wrong)
+    /// Whether the certificate and the users can be read by whom this process has become: else they could not be read again
+    /// when they change.
+    pub(crate) fn check_files(&self) -> Result<(), Failure> {
+        let identity = self.identity.as_ref().map_or(Ok(()), Reloader::check);
+        identity.and_then(|()| self.users.as_ref().map_or(Ok(()), Reloader::check)).map_err(wrong)
     }
 }
 
@@ -136,6 +151,42 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
         })
     };
     Reloader::new(files, read).map(Some).map_err(wrong)
+}
+
+/// Who may log in, and how to read that again.
+fn users(settings: &Settings) -> Result<Option<Reloader<Users>>, Failure> {
+    let options = &settings.options;
+    let Some(path) = options.users.clone() else {
+        return match () {
+            () if !options.listen_submission.is_empty() => {
+                Err(wrong("--listen-submission is for those who can log in: add --users FILE"))
+            }
+            () if options.allow_plaintext_auth => Err(wrong("--allow-plaintext-auth is of no use without --users")),
+            () => Ok(None),
+        };
+    };
+    if options.tls_cert.is_none() && !options.allow_plaintext_auth {
+        return Err(wrong(
+            "--users is of no use without TLS, since nobody logs in in clear: add --tls-cert and --tls-key (or, to try \
+             things out on this host, --allow-plaintext-auth)",
+        ));
+    }
+    let name = settings.name_of("users", &path);
+    let read = move || {
+        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&name, &error))?;
+        Users::parse(&text).map_err(|error| format!("{name}: {error}"))
+    };
+    let file = options.users.iter().cloned().collect();
+    Reloader::new(file, read).map(Some).map_err(wrong)
+}
+
+fn authenticator(options: &Options, users: &Reloader<Users>) -> Result<Arc<Authenticator>, Failure> {
+    let authenticator = Authenticator::new(users.current().clone())
+        .map_err(|error| Failure::new(exit::SYSTEM, format!("no random octets: {error}")))?;
+    Ok(Arc::new(match options.allow_plaintext_auth {
+        true => authenticator.allowing_loopback_in_clear(),
+        false => authenticator,
+    }))
 }
 
 /// Where accepted mail goes.
@@ -195,7 +246,9 @@ pub(crate) fn hostname(options: &Options) -> DomainName {
 /// An address can be bound once. Port 0 is another port each time.
 pub(crate) fn check_listeners(options: &Options) -> Result<(), String> {
     let plain = options.listen.iter().map(|address| ("listen", address));
-    let mut all = plain.chain(options.listen_tls.iter().map(|address| ("listen-tls", address)));
+    let tls = options.listen_tls.iter().map(|address| ("listen-tls", address));
+    let submission = options.listen_submission.iter().map(|address| ("listen-submission", address));
+    let mut all = plain.chain(tls).chain(submission);
     let mut seen = HashSet::new();
     match all.find(|(_, address)| address.port() != 0 && !seen.insert(**address)) {
         Some((name, address)) => Err(format!("{name} \"{address}\": given twice")),
@@ -335,7 +388,8 @@ mod tests {
         assert_eq!(Setup::new(&relaying.clone().into()).map(|_| ()).unwrap_err().code, exit::CONFIG);
         let relaying = Options { deliver: Some(crate::far_side::deliver("maildir:mail").unwrap()), ..relaying };
         let policy = Setup::new(&relaying.into()).unwrap().policy;
-        assert!(policy.may_relay("192.0.2.1:1".parse().unwrap()) && !policy.may_relay("127.0.0.1:1".parse().unwrap()));
+        let may_relay = |peer: &str| policy.may_relay(&peer.parse::<SocketAddr>().unwrap().into());
+        assert!(may_relay("192.0.2.1:1") && !may_relay("127.0.0.1:1"));
 
         let without_route = Options { relay_from: networks, ..Options::default() };
         assert_eq!(Setup::new(&without_route.into()).map(|_| ()).unwrap_err().code, exit::CONFIG);

@@ -10,25 +10,31 @@ use crate::exit::{self, Failure};
 /// Where to listen if nobody says anything: for this host only.
 const DEFAULT: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, 2525));
 
-/// Sockets from the service manager (`LISTEN_FDS`), else those that `--listen` and `--listen-tls` name, else the default. Both at once
-/// would leave open who decides.
-pub(crate) fn listeners(plain: &[SocketAddr], tls_first: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
+/// Sockets from the service manager (`LISTEN_FDS`), else those that `--listen`, `--listen-tls` and `--listen-submission` name,
+/// else the default. Both at once would leave open who decides.
+pub(crate) fn listeners(
+    plain: &[SocketAddr],
+    tls_first: &[SocketAddr],
+    submission: &[SocketAddr],
+) -> Result<Vec<Listener>, Failure> {
     let mut inherited = ListenFd::from_env();
-    let bind = |address: SocketAddr, is_tls_first| {
+    let bind = |address: SocketAddr, is_tls_first, is_submission| {
         let socket = listener::bind(address).map_err(|error| exit::bind(address, &error))?;
-        Ok(Listener { socket, is_tls_first })
+        Ok(Listener { socket, is_tls_first, is_submission })
     };
-    match (inherited.len(), plain, tls_first) {
-        (0, [], []) => Ok(vec![bind(DEFAULT, false)?]),
-        (0, plain, tls_first) => {
-            let plain = plain.iter().map(|address| bind(*address, false));
-            plain.chain(tls_first.iter().map(|address| bind(*address, true))).collect()
+    let is_default = plain.is_empty() && tls_first.is_empty() && submission.is_empty();
+    match (inherited.len(), is_default) {
+        (0, true) => Ok(vec![bind(DEFAULT, false, false)?]),
+        (0, false) => {
+            let plain = plain.iter().map(|address| bind(*address, false, false));
+            let tls_first = tls_first.iter().map(|address| bind(*address, true, false));
+            plain.chain(tls_first).chain(submission.iter().map(|address| bind(*address, false, true))).collect()
         }
-        // Nothing says which of them were meant for TLS; STARTTLS works on all.
-        (count, [], []) => (0..count).map(|number| take(&mut inherited, number).map(Listener::from)).collect(),
-        _ => Err(Failure::new(
+        // Nothing says which of them were meant for TLS or for submissions; STARTTLS and AUTH work on all.
+        (count, true) => (0..count).map(|number| take(&mut inherited, number).map(Listener::from)).collect(),
+        (_, false) => Err(Failure::new(
             exit::CONFIG,
-            "the service manager hands sockets over, so --listen and --listen-tls have no place",
+            "the service manager hands sockets over, so --listen, --listen-tls and --listen-submission have no place",
         )),
     }
 }

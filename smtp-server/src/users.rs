@@ -21,6 +21,7 @@ use smtp_proto::sasl::scram::{Keys, KeysError, SALT_OCTETS};
 use smtp_proto::sasl::{PrepareError, prepare_name};
 use smtp_proto::secret::Secret;
 
+use crate::reload::Reload;
 pub use password::{Argon2id, Argon2idError, Scheme, hash};
 use senders::Senders;
 
@@ -102,6 +103,12 @@ impl fmt::Display for UsersError {
 }
 
 impl std::error::Error for UsersError {}
+
+impl Reload for Users {
+    fn in_force(&self) -> String {
+        format!("new users are in force: users={}", self.count())
+    }
+}
 
 impl Users {
     /// Reads the text of such a file. Empty lines and lines that begin with `#` say nothing.

@@ -11,7 +11,7 @@ use smtp_proto::sasl::prepare;
 use smtp_proto::sasl::scram::{Keys, SALT_OCTETS};
 use smtp_proto::secret::Secret;
 
-/// Taken at each login, and by whoever guesses: some 20 ms, several times the least of RFC 7677.
+/// Taken at each login, by the client or by us, and for each guess: many times the least of RFC 7677, 4.
 const SCRAM_ITERATIONS: u32 = 100_000;
 
 /// KiB of memory of one check, at most: so many times as may go on at once, and no more memory goes.
