@@ -85,8 +85,6 @@ pub struct Connection {
     session: ClientSession,
     /// Who it is with, and how it stood when something was last decided.
     circumstances: Circumstances,
-    /// What came of the handshake, if there was one.
-    secured: Option<Secured>,
     /// Why there was one, and is none any more.
     tls_failure: Option<String>,
     /// When we last said something.
@@ -194,7 +192,6 @@ impl Connection {
             wire,
             session: ClientSession::new(config),
             circumstances: Circumstances::new(peer),
-            secured: None,
             tls_failure: None,
             said_at: Instant::now(),
             started: Instant::now(),
@@ -237,7 +234,7 @@ impl Connection {
         let deadline = self.give_up_at.map_or(deadline, |give_up_at| give_up_at.min(deadline));
         match tls.begin(host).and_then(|handshake| self.wire.secure(handshake, deadline)) {
             Ok(secured) => {
-                self.secured = Some(secured);
+                self.circumstances.secured = Some(secured);
                 Ok(())
             }
             Err(error) => {
@@ -335,7 +332,7 @@ impl Connection {
 
     /// How the conversation is protected. `None`: it is in clear.
     pub fn tls(&self) -> Option<&Secured> {
-        self.secured.as_ref()
+        self.circumstances.secured.as_ref()
     }
 
     /// Why it is in clear although the server offers TLS and it was tried.

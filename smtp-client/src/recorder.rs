@@ -12,6 +12,7 @@ use smtp_proto::printable::Printable;
 
 use crate::dialogue::write_line;
 use crate::peer::Peer;
+use crate::tls::{Secured, TlsError};
 use crate::transcript::Observer;
 
 /// Octets of what the client says on one line of the file. Lines of content have 1,000 at most (RFC 5321, 4.5.3.1.6); what
@@ -74,6 +75,16 @@ impl Observer for Recorder {
 
     fn content(&mut self, octets: &[u8]) {
         self.lock().say(octets);
+    }
+
+    /// In a comment: what follows can be read, and held again only with a server that does without.
+    fn handshake(&mut self, result: Result<&Secured, &TlsError>) {
+        let mut recording = self.lock();
+        recording.break_line();
+        recording.write(|output| match result {
+            Ok(secured) => writeln!(output, "# {secured}"),
+            Err(error) => writeln!(output, "# no TLS: {}", Printable(&error.to_string())),
+        });
     }
 
     fn replies(&mut self, octets: &[u8]) {

@@ -18,6 +18,7 @@ mod error;
 mod judge;
 mod opportunistic;
 mod pin;
+mod policy;
 mod trust;
 
 use std::fmt;
@@ -31,6 +32,7 @@ use smtp_proto::printable::Printable;
 
 pub use error::TlsError;
 pub use pin::{Pin, PinError};
+pub use policy::{TlsPolicies, TlsPolicyError, TlsPolicyTable};
 pub use trust::{Trust, TrustError};
 
 /// How much TLS is wished for.

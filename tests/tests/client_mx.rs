@@ -67,13 +67,13 @@ fn nobody_is_ready_for_mail() {
     let (absent, unwilling) = (address(&nobody.name()), address(&server.name()));
     // The order does not matter: who is not there now may be there later.
     for addresses in [[absent, unwilling], [unwilling, absent]] {
-        let error = Connection::open_any(&addresses, Options::default()).unwrap_err();
+        let error = Connection::open_any(addresses, Options::default()).unwrap_err();
         assert!(matches!(error, ConnectError::Connect(Peer::Tcp(address), ..) if address == absent), "{error}");
     }
-    let error = Connection::open_any(&[unwilling, unwilling], Options::default()).unwrap_err();
+    let error = Connection::open_any([unwilling, unwilling], Options::default()).unwrap_err();
     assert!(!error.is_transient(), "{error}");
     server.finish();
-    assert!(Connection::open_any(&[], Options::default()).is_err());
+    assert!(Connection::open_any([] as [SocketAddr; 0], Options::default()).is_err());
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn one_deadline_for_all_addresses() {
     let limit = Duration::from_millis(300);
     let began = Instant::now();
     let options = Options { give_up_at: Some(began + limit), ..Options::default() };
-    let error = Connection::open_any(&[address(&silent.name()), address(&other.name())], options).unwrap_err();
+    let error = Connection::open_any([address(&silent.name()), address(&other.name())], options).unwrap_err();
     assert!(began.elapsed() >= limit && began.elapsed() < PATIENCE, "{:?}", began.elapsed());
     assert!(matches!(error, ConnectError::Session(..)), "the second is not tried: {error}");
     silent.finish();

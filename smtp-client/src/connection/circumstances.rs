@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::peer::Peer;
+use crate::tls::Secured;
 
 /// Octets of an unfinished reply that are shown.
 const SHOWN_OCTETS: usize = 160;
@@ -13,6 +14,8 @@ const SHOWN_OCTETS: usize = 160;
 pub struct Circumstances {
     /// The server.
     pub peer: Peer,
+    /// How the conversation is protected, if it is.
+    pub secured: Option<Secured>,
     /// How long it was since we had last said something, or opened the connection.
     pub waited: Duration,
     /// What had come of a reply that was not complete, or was none. Escaped, and cut where it is long.
@@ -22,7 +25,7 @@ pub struct Circumstances {
 impl Circumstances {
     /// Nothing was waited for yet.
     pub fn new(peer: Peer) -> Self {
-        Circumstances { peer, waited: Duration::ZERO, received: String::new() }
+        Circumstances { peer, secured: None, waited: Duration::ZERO, received: String::new() }
     }
 
     /// `lines` are whole lines of a reply, `input` what stands behind them.

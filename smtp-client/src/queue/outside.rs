@@ -19,6 +19,7 @@ use crate::connection::{Connection, Options};
 use crate::dns::Resolver;
 use crate::mx::{Own, Targets};
 use crate::relay_route::RelayRoute;
+use crate::tls::{TlsOptions, TlsPolicies};
 
 const SMART: &str = "smart";
 const MX: &str = "mx:";
@@ -37,6 +38,7 @@ pub struct Outside {
     own: Own,
     resolver: Box<dyn Resolver>,
     port: u16,
+    tls: Box<dyn TlsPolicies>,
 }
 
 impl Outside {
@@ -48,12 +50,24 @@ impl Outside {
         own: Own,
         resolver: Box<dyn Resolver>,
     ) -> Self {
-        Outside { route, hello_name: hello_name.into(), own, resolver, port: SMTP_PORT }
+        Outside {
+            route,
+            hello_name: hello_name.into(),
+            own,
+            resolver,
+            port: SMTP_PORT,
+            tls: Box::new(TlsOptions::default()),
+        }
     }
 
     /// Mail exchangers are called at another port: for trials and tests.
     pub fn at_port(self, port: u16) -> Self {
         Outside { port, ..self }
+    }
+
+    /// Connections are protected as these say. Without this, TLS is tried with everybody.
+    pub fn with_tls(self, policies: impl TlsPolicies + 'static) -> Self {
+        Outside { tls: Box::new(policies), ..self }
     }
 
     /// The way to a domain that is not ours. `None`: mail does not leave this host.
@@ -69,7 +83,7 @@ impl Outside {
         let RelayRoute::Smart(server) = &self.route else {
             return Err(Verdict::Deferred(Said::here("451 4.3.5 there is no server to send it to any more")));
         };
-        let call = move || Connection::open_to(server, self.options());
+        let call = move || Connection::open_to(server, self.options(server.host()));
         Ok(Box::new(SmtpCarrier::open(server.to_string(), Box::new(call))?))
     }
 
@@ -80,12 +94,14 @@ impl Outside {
             if nowhere.is_transient() { Verdict::Deferred(said) } else { Verdict::Failed(said) }
         })?;
         let name = targets.hosts.first().map(|host| host.name.clone()).unwrap_or_else(|| domain.to_string());
-        let call = move || Connection::open_any(targets.addresses(self.port), self.options());
+        let destination = domain.to_string();
+        let call = move || Connection::open_any(targets.addresses(self.port), self.options(&destination));
         Ok(Box::new(SmtpCarrier::open(name, Box::new(call))?))
     }
 
-    fn options(&self) -> Options {
-        Options { hello_name: self.hello_name.clone(), ..Options::default() }
+    fn options(&self, destination: &str) -> Options {
+        let tls = self.tls.policy_for(destination);
+        Options { hello_name: self.hello_name.clone(), tls, ..Options::default() }
     }
 }
 

@@ -77,7 +77,11 @@ fn write_fault(f: &mut fmt::Formatter<'_>, fault: &CertificateError) -> fmt::Res
             write!(f, "its certificate is not for {}", expected.to_str())?;
             match presented.as_slice() {
                 [] => f.write_str(", nor for any other name"),
-                names => write!(f, ", but for {}", Printable(&names.iter().map(bare).collect::<Vec<_>>().join(", "))),
+                names => write!(
+                    f,
+                    ", but for {}",
+                    Printable(&names.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", "))
+                ),
             }
         }
         CertificateError::UnknownIssuer => f.write_str("nobody who is trusted has issued its certificate"),
@@ -93,7 +97,7 @@ fn write_fault(f: &mut fmt::Formatter<'_>, fault: &CertificateError) -> fmt::Res
 }
 
 /// `DnsName("mx.example.org")` and `IpAddress(192.0.2.1)`, as the library says, without what only programmers read.
-fn bare(name: &String) -> &str {
+fn bare(name: &str) -> &str {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.map_or(name, |inner| inner.trim_matches('"'))
 }

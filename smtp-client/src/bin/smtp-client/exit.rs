@@ -170,6 +170,7 @@ mod tests {
     use smtp_client::proto::content::BareCarriageReturn;
     use smtp_client::proto::reply::Code;
     use smtp_client::proto::reply_parser::ReplyError;
+    use smtp_client::tls::TlsError;
 
     use super::*;
 
@@ -209,6 +210,10 @@ mod tests {
         no_connection(ConnectError::Session(Box::new(Circumstances::new(peer())), ending))
     }
 
+    fn no_tls(error: TlsError) -> Delivery {
+        no_connection(ConnectError::Tls(Box::new(Circumstances::new(peer())), error))
+    }
+
     fn unresolved(kind: ErrorKind) -> Delivery {
         no_connection(ConnectError::Resolve("mx.example.org".parse().unwrap(), kind.into()))
     }
@@ -244,6 +249,10 @@ mod tests {
             (unresolved(ErrorKind::Other), NO_HOST),
             (unresolved(ErrorKind::TimedOut), TEMPORARY),
             (no_connection(ConnectError::Connect(peer(), Duration::ZERO, ErrorKind::TimedOut.into())), TEMPORARY),
+            (session(Ending::TlsNotOffered), PROTOCOL),
+            (session(Ending::Refused(Stage::StartTls, reply(454))), TEMPORARY),
+            (no_tls(TlsError::Timeout), TEMPORARY),
+            (no_tls(TlsError::Name), PROTOCOL),
             (session(Ending::Refused(Stage::Greeting, reply(554))), UNAVAILABLE),
             (session(Ending::Refused(Stage::Greeting, reply(421))), TEMPORARY),
             (session(Ending::Failed(Stage::Greeting, Cause::Timeout)), TEMPORARY),

@@ -5,19 +5,22 @@
 mod figures;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
-use smtp_client::connection::{ConnectError, Connection, Options};
+use smtp_client::connection::{ConnectError, Connection, Options, Target};
 use smtp_client::content::Content;
 use smtp_client::proto::address::{ForwardPath, ReversePath};
 use smtp_client::proto::transaction::Transaction;
 use smtp_client::server_name::ServerName;
+use smtp_client::tls::{Pin, TlsMode, TlsOptions};
 
-use crate::{arguments, complain, exit};
+use crate::tls::TlsWishes;
+use crate::{arguments, complain, exit, tls};
 use figures::Figures;
 
 /// Sends many messages over many connections at once and says how fast they were taken. Nothing is tried again.
@@ -29,11 +32,12 @@ use figures::Figures;
     example = "smtp-client load --connections 8 --messages 10000 --size 1024 --pipeline",
     error_code(0, "every message was accepted"),
     error_code(64, "the command line is wrong"),
+    error_code(66, "a file cannot be read"),
     error_code(67, "the server does not know the recipient"),
     error_code(68, "the server's name cannot be looked up"),
     error_code(69, "messages were refused for good"),
     error_code(75, "messages were not taken now, or the time was over before all were sent"),
-    error_code(76, "the server's answer was no SMTP"),
+    error_code(76, "the server's answer was no SMTP, or there is no TLS with it"),
     error_code(77, "the server does not allow it")
 )]
 pub(crate) struct Load {
@@ -58,6 +62,17 @@ pub(crate) struct Load {
     /// send with BDAT where the server offers CHUNKING
     #[argh(switch)]
     chunking: bool,
+    /// TLS: none; try, with whoever offers it, which does not protect from whoever can change what is said; require, by
+    /// STARTTLS and with a certificate that proves itself; implicit, the same from the first octet on (default none; with
+    /// --ca-file or --tls-pin require)
+    #[argh(option, arg_name = "mode", from_str_fn(tls::mode))]
+    tls: Option<TlsMode>,
+    /// a file of PEM with the authorities to trust, and no others (default: those that this host trusts)
+    #[argh(option, arg_name = "pem")]
+    ca_file: Option<PathBuf>,
+    /// the SHA-256 of the public key of the server, which then need not prove itself in any other way
+    #[argh(option, arg_name = "sha256", from_str_fn(tls::pin))]
+    tls_pin: Option<Pin>,
     /// the sender (default load@localhost)
     #[argh(option, arg_name = "address", from_str_fn(arguments::reverse_path))]
     from: Option<ReversePath>,
@@ -96,7 +111,8 @@ struct Work {
     content: Content,
     /// The addresses of the server, which are known to be on this host if they have to be. A name that is looked up once
     /// more might have others.
-    addresses: Vec<ServerName>,
+    addresses: Vec<Target>,
+    tls: TlsOptions,
     /// A time beyond the clock is no bound.
     give_up_at: Option<Instant>,
     next: AtomicU64,
@@ -147,9 +163,12 @@ fn prepare(load: &Load) -> Result<Work, (u8, String)> {
     let content = Content::from_bytes(octets).map_err(|error| (exit::DATA, error.to_string()))?;
     let mut transaction = Transaction::new(reverse_path);
     transaction.recipients.push(forward_path.into());
-    let addresses = addresses.into_iter().map(ServerName::from).collect();
+    let target = |address| Target { address, name: load.server.host().to_owned() };
+    let addresses = addresses.into_iter().map(target).collect();
+    let wishes = TlsWishes { mode: load.tls, ca_file: load.ca_file.clone(), pin: load.tls_pin };
+    let tls = wishes.options(TlsMode::None)?;
     let give_up_at = Instant::now().checked_add(load.timeout);
-    Ok(Work { transaction, content, addresses, give_up_at, next: AtomicU64::new(0) })
+    Ok(Work { transaction, content, addresses, tls, give_up_at, next: AtomicU64::new(0) })
 }
 
 /// A message of exactly so many octets, line ends included.
@@ -211,7 +230,9 @@ fn connect(load: &Load, work: &Work) -> Result<Connection, ConnectError> {
     let mut last = ConnectError::Io(io::ErrorKind::NotFound.into());
     for address in &work.addresses {
         let (pipelining, chunking, give_up_at) = (load.pipeline, load.chunking, work.give_up_at);
-        match Connection::open_to(address, Options { pipelining, chunking, give_up_at, ..Options::default() }) {
+        let tls = work.tls.clone();
+        let options = Options { pipelining, chunking, tls, give_up_at, ..Options::default() };
+        match Connection::open_any([address.clone()], options) {
             Ok(connection) => return Ok(connection),
             Err(error @ ConnectError::Connect(..)) => last = error,
             Err(error) => return Err(error),

@@ -3,6 +3,7 @@
 mod arguments;
 mod exit;
 mod load;
+mod tls;
 mod watch;
 mod messages;
 mod send;
@@ -79,11 +80,14 @@ fn is_command(word: &str) -> bool {
 }
 
 /// Options with values that are no files to be read. A lone hyphen behind them is a value like any other.
-const OPTIONS_WITH_VALUES: [&str; 20] = [
+const OPTIONS_WITH_VALUES: [&str; 23] = [
     "--server",
     "--lmtp",
     "--spool",
     "--dns",
+    "--tls",
+    "--ca-file",
+    "--tls-pin",
     "--from",
     "--to",
     "--hello",

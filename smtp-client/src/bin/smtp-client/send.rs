@@ -21,11 +21,13 @@ use smtp_client::proto::extension::Extension;
 use smtp_client::proto::parameter::{Notify, Ret};
 use smtp_client::proto::xtext::Xtext;
 use smtp_client::server_name::ServerName;
+use smtp_client::tls::{Pin, TlsMode, TlsOptions};
 
 use crate::arguments::{self, StopAfter};
 use crate::messages::{self, Prepared, Stopped, Wishes};
+use crate::tls::TlsWishes;
 use crate::watch::Watch;
-use crate::{complain, exit};
+use crate::{complain, exit, tls};
 use report::Reporter;
 
 /// Sends messages: files, the messages of an mbox (a file that begins with "From ") or a Maildir, and what is below any
@@ -38,6 +40,7 @@ use report::Reporter;
     help_triggers("-h", "--help"),
     example = "smtp-client send --server mx.example.org:25 message.eml",
     example = "printf 'Subject: hi\\n\\nHello\\n' | smtp-client send --from me@example.com --to you@localhost",
+    example = "smtp-client send --tls require --server mx.example.org:587 message.eml",
     example = "smtp-client send --resume --parallel 4 newsletter.mbox",
     example = "find . -name '*.eml' -print0 | smtp-client send --files0-from -",
     note = "By default a refused connection, a name that cannot be looked up, 421 or any other 4yz is tried again after 5 and after 15 seconds: 3 tries over about 20 s.",
@@ -52,7 +55,7 @@ use report::Reporter;
     error_code(73, "a journal or transcript cannot be made"),
     error_code(74, "a file cannot be read or written"),
     error_code(75, "not now: the same may work later"),
-    error_code(76, "the server's answer was no SMTP, or not the one that was expected"),
+    error_code(76, "the server's answer was no SMTP, or not the one that was expected, or there is no TLS with it"),
     error_code(77, "the server does not allow it"),
     error_code(78, "the journal is no journal")
 )]
@@ -63,6 +66,17 @@ pub(crate) struct Send {
     /// a server of LMTP (RFC 2033) to call instead, HOST:PORT or unix:PATH: one that has the mailboxes
     #[argh(option, arg_name = "server", from_str_fn(arguments::lmtp_server))]
     lmtp: Option<LmtpServer>,
+    /// TLS: none; try, with whoever offers it, which does not protect from whoever can change what is said; require, by
+    /// STARTTLS and with a certificate that proves itself; implicit, the same from the first octet on (default try; with
+    /// --ca-file or --tls-pin require)
+    #[argh(option, arg_name = "mode", from_str_fn(tls::mode))]
+    tls: Option<TlsMode>,
+    /// a file of PEM with the authorities to trust, and no others (default: those that this host trusts)
+    #[argh(option, arg_name = "pem")]
+    ca_file: Option<PathBuf>,
+    /// the SHA-256 of the public key of the server, which then need not prove itself in any other way
+    #[argh(option, arg_name = "sha256", from_str_fn(tls::pin))]
+    tls_pin: Option<Pin>,
     /// the sender; an empty text or <> is the null reverse-path
     #[argh(option, arg_name = "address", from_str_fn(arguments::reverse_path))]
     from: Option<ReversePath>,
@@ -124,6 +138,10 @@ pub(crate) struct Send {
 }
 
 impl Send {
+    fn tls_wishes(&self) -> TlsWishes {
+        TlsWishes { mode: self.tls, ca_file: self.ca_file.clone(), pin: self.tls_pin }
+    }
+
     /// Whom the messages go to, by the name that was given.
     fn called(&self) -> &(dyn fmt::Display + Sync) {
         match &self.lmtp {
@@ -146,18 +164,19 @@ pub(crate) fn run(send: Send) -> ExitCode {
 
 fn start(send: &Send) -> Result<ExitCode, Stopped> {
     check_together(send)?;
+    let tls = send.tls_wishes().options(TlsMode::default())?;
     let watch = || {
         let watch = Watch::new(send.transcript, send.transcript_to.as_deref(), send.called());
         watch.map_err(|error| (exit::CANNOT_CREATE, error))
     };
     let (watch, code) = if send.stop_after == Some(StopAfter::Ehlo) {
         let watch = watch()?;
-        let code = say_hello(send, &watch);
+        let code = say_hello(send, &tls, &watch);
         (watch, code)
     } else {
         let batch = prepare(send)?;
         let watch = watch()?;
-        let code = deliver(send, batch, &watch);
+        let code = deliver(send, &tls, batch, &watch);
         (watch, code)
     };
     // Why, it has said itself.
@@ -175,6 +194,8 @@ struct Named {
 fn check_together(send: &Send) -> Result<(), Stopped> {
     let text = if send.parallel > 1 && (send.transcript || send.transcript_to.is_some()) {
         "a transcript shows one conversation after the other; leave out --parallel"
+    } else if send.lmtp.is_some() && send.tls_wishes().is_given() {
+        "LMTP is spoken in clear, on this host or next to it; leave out --tls, --ca-file and --tls-pin"
     } else if send.stop_after.is_some() && (send.resume || send.journal.is_some()) {
         "there is nothing to write into a journal with --stop-after"
     } else if send.stop_after == Some(StopAfter::Ehlo) && (!send.files.is_empty() || send.files0_from.is_some()) {
@@ -235,9 +256,9 @@ fn beside(only: &Path) -> PathBuf {
 }
 
 /// Without a message: is somebody there?
-fn say_hello(send: &Send, watch: &Watch) -> u8 {
+fn say_hello(send: &Send, tls: &TlsOptions, watch: &Watch) -> u8 {
     let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    match connect(send, watch, give_up_at) {
+    match connect(send, tls, watch, give_up_at) {
         Ok(connection) => {
             // Whether anybody reads it changes nothing.
             drop(writeln!(io::stdout(), "{}: ready for mail; nothing was sent", connection.peer()));
@@ -251,7 +272,7 @@ fn say_hello(send: &Send, watch: &Watch) -> u8 {
     }
 }
 
-fn deliver(send: &Send, Named { mut batch, names }: Named, watch: &Watch) -> u8 {
+fn deliver(send: &Send, tls: &TlsOptions, Named { mut batch, names }: Named, watch: &Watch) -> u8 {
     // A time beyond the clock is no bound.
     let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let rehearsal = match send.stop_after {
@@ -262,16 +283,21 @@ fn deliver(send: &Send, Named { mut batch, names }: Named, watch: &Watch) -> u8 
     let retries = Retries::times(send.retries.into());
     let plan = Plan { retries, give_up_at, connections: send.parallel, rehearsal };
     let reporter = Reporter::new(&names, send.called(), send.json, batch.sent_before(), !send.transcript);
-    batch.send(&plan, &reporter, &|| connect(send, watch, give_up_at));
+    batch.send(&plan, &reporter, &|| connect(send, tls, watch, give_up_at));
     reporter.summarise(&batch);
     let codes = exit::code(batch.reports().map(|report| report.delivery));
     let journal = batch.journal_failure().map(|_| exit::IO);
     exit::first([codes].into_iter().filter(|code| *code != 0).chain(journal))
 }
 
-fn connect(send: &Send, watch: &Watch, give_up_at: Option<Instant>) -> Result<Connection, ConnectError> {
-    let (hello_name, chunking) = (send.hello.clone(), send.chunking);
-    let options = Options { hello_name, chunking, give_up_at, observer: watch.observer(), ..Options::default() };
+fn connect(
+    send: &Send,
+    tls: &TlsOptions,
+    watch: &Watch,
+    give_up_at: Option<Instant>,
+) -> Result<Connection, ConnectError> {
+    let (hello_name, chunking, tls) = (send.hello.clone(), send.chunking, tls.clone());
+    let options = Options { hello_name, chunking, tls, give_up_at, observer: watch.observer(), ..Options::default() };
     let connection = match &send.lmtp {
         Some(server) => Connection::open_lmtp(server, options)?,
         None => Connection::open_to(&send.server, options)?,

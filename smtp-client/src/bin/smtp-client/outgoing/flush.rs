@@ -18,10 +18,12 @@ use smtp_client::relay_route::RelayRoute;
 use smtp_client::server_name::ServerName;
 use smtp_client::spool::clock::unix_seconds;
 use smtp_client::spool::{MessageId, Spool, Store};
+use smtp_client::tls::{Pin, TlsMode};
 
 use super::{default_spool, failed, id, not_stored, own};
 use crate::messages::Stopped;
-use crate::{arguments, complain, exit, say};
+use crate::tls::TlsWishes;
+use crate::{arguments, complain, exit, say, tls};
 
 /// Sends what is due in the queue of a spool, until nothing is, and says what became of each recipient. What was put off stays
 /// and is due again after 1, 5, 15, 30 minutes and then every hour, for five days; what cannot be delivered makes a report to
@@ -56,6 +58,17 @@ pub(crate) struct Flush {
     /// a name server to ask for --mx, ADDRESS or ADDRESS:PORT (default: those of /etc/resolv.conf); may be given several times
     #[argh(option, arg_name = "server", from_str_fn(arguments::dns_server))]
     dns: Vec<SocketAddr>,
+    /// TLS: none; try, with whoever offers it, which does not protect from whoever can change what is said; require, by
+    /// STARTTLS and with a certificate that proves itself; implicit, the same from the first octet on (default try; with
+    /// --ca-file or --tls-pin require)
+    #[argh(option, arg_name = "mode", from_str_fn(tls::mode))]
+    tls: Option<TlsMode>,
+    /// a file of PEM with the authorities to trust, and no others (default: those that this host trusts)
+    #[argh(option, arg_name = "pem")]
+    ca_file: Option<PathBuf>,
+    /// the SHA-256 of the public key of the server, which then need not prove itself in any other way
+    #[argh(option, arg_name = "sha256", from_str_fn(tls::pin))]
+    tls_pin: Option<Pin>,
     /// how this host names itself, in reports too (default: its full name, else its address in brackets)
     #[argh(option, arg_name = "name", from_str_fn(arguments::hello_name))]
     hello: Option<Domain>,
@@ -85,6 +98,17 @@ pub(crate) struct Retry {
     /// a name server to ask for --mx, ADDRESS or ADDRESS:PORT (default: those of /etc/resolv.conf); may be given several times
     #[argh(option, arg_name = "server", from_str_fn(arguments::dns_server))]
     dns: Vec<SocketAddr>,
+    /// TLS: none; try, with whoever offers it, which does not protect from whoever can change what is said; require, by
+    /// STARTTLS and with a certificate that proves itself; implicit, the same from the first octet on (default try; with
+    /// --ca-file or --tls-pin require)
+    #[argh(option, arg_name = "mode", from_str_fn(tls::mode))]
+    tls: Option<TlsMode>,
+    /// a file of PEM with the authorities to trust, and no others (default: those that this host trusts)
+    #[argh(option, arg_name = "pem")]
+    ca_file: Option<PathBuf>,
+    /// the SHA-256 of the public key of the server, which then need not prove itself in any other way
+    #[argh(option, arg_name = "sha256", from_str_fn(tls::pin))]
+    tls_pin: Option<Pin>,
     /// how this host names itself, in reports too (default: its full name, else its address in brackets)
     #[argh(option, arg_name = "name", from_str_fn(arguments::hello_name))]
     hello: Option<Domain>,
@@ -100,9 +124,9 @@ pub(crate) fn run(flush: Flush) -> ExitCode {
 
 /// Runs `retry`.
 pub(crate) fn run_retry(retry: Retry) -> ExitCode {
-    let Retry { all, spool, server, mx, dns, hello, ids } = retry;
+    let Retry { all, spool, server, mx, dns, tls, ca_file, tls_pin, hello, ids } = retry;
     if all == ids.is_empty() {
-        let flush = Flush { spool, server, mx, dns, hello };
+        let flush = Flush { spool, server, mx, dns, tls, ca_file, tls_pin, hello };
         return ended(
             flush.run(|spool| if all { retry_all(spool) } else { ids.iter().try_for_each(|id| retry_one(spool, id)) }),
         );
@@ -181,7 +205,9 @@ impl Flush {
             (false, server) => RelayRoute::Smart(server.clone().unwrap_or_default()),
         };
         let resolver = Box::new(SystemResolver::new(self.dns_settings()?));
-        Ok(Outside::new(route, self.hello.clone(), Own::default(), resolver))
+        let wishes = TlsWishes { mode: self.tls, ca_file: self.ca_file.clone(), pin: self.tls_pin };
+        let tls = wishes.options(TlsMode::default())?;
+        Ok(Outside::new(route, self.hello.clone(), Own::default(), resolver).with_tls(tls))
     }
 
     fn dns_settings(&self) -> Result<dns::Settings, Stopped> {

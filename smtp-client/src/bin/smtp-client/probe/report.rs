@@ -9,7 +9,8 @@ use smtp_client::proto::reply::Reply;
 use smtp_client::server_name::ServerName;
 
 use super::meaning;
-use super::witness::{Answer, Question, Seen};
+use super::witness::{Answer, HandshakeSeen, Question, Seen};
+use crate::tls;
 
 /// All that there is to say.
 pub(crate) struct Report<'a> {
@@ -34,13 +35,21 @@ impl Report<'_> {
         if let Some(address) = self.seen.address {
             text += &format!("{address}: connected in {:.3} s\n", self.seen.connecting.as_secs_f64());
         }
+        let mut handshake = self.seen.handshake.as_ref();
+        if self.seen.is_tls_first() {
+            text += &handshake.take().map(handshake_line).unwrap_or_default();
+        }
         for Answer { question, reply, duration } in &self.seen.answers {
             let shown = match question {
                 Question::Greeting => format!("greeting in {:.3} s: {reply}", duration.as_secs_f64()),
                 Question::Ehlo => format!("EHLO in {:.3} s: {}", duration.as_secs_f64(), first_line(reply)),
                 Question::Helo => format!("HELO in {:.3} s: {}", duration.as_secs_f64(), first_line(reply)),
+                Question::StartTls => format!("STARTTLS in {:.3} s: {}", duration.as_secs_f64(), first_line(reply)),
             };
             text += &format!("{}\n", Printable(&shown));
+            if *question == Question::StartTls {
+                text += &handshake.take().map(handshake_line).unwrap_or_default();
+            }
         }
         if let Some(extensions) = self.extensions {
             self.write_offers(extensions, &mut text);
@@ -92,12 +101,21 @@ impl Report<'_> {
             ("greeting", answer(Question::Greeting)),
             ("ehlo", answer(Question::Ehlo)),
             ("helo", answer(Question::Helo)),
+            ("tls", self.tls()),
             ("extensions", Array(offer_objects.collect()).to_string()),
             ("size_limit_octets", size),
             ("limits", Array(limits(&offers).map(Text).collect()).to_string()),
             ("failure", text_or_null(self.failure)),
         ];
         format!("{{{}}}\n", members.map(|(name, value)| format!("{}:{value}", Text(name))).join(","))
+    }
+
+    /// What came of TLS: null where there is none, and nobody tried.
+    fn tls(&self) -> String {
+        self.seen.handshake.as_ref().map_or_else(null, |handshake| match &handshake.result {
+            Ok(secured) => tls::object(secured),
+            Err(problem) => format!(r#"{{"version":null,"cipher":null,"verified":false,"problem":{}}}"#, Text(problem)),
+        })
     }
 
     /// As the extensions print themselves, so that it does not matter which of them the core knows.
@@ -115,6 +133,14 @@ impl Report<'_> {
 fn limits(offers: &[Offer]) -> impl Iterator<Item = &str> {
     let limits = offers.iter().filter(|offer| offer.keyword.eq_ignore_ascii_case("LIMITS"));
     limits.flat_map(|offer| offer.arguments.split_ascii_whitespace())
+}
+
+fn handshake_line(handshake: &HandshakeSeen) -> String {
+    let shown = match &handshake.result {
+        Ok(secured) => secured.to_string(),
+        Err(problem) => problem.clone(),
+    };
+    format!("TLS in {:.3} s: {}\n", handshake.duration.as_secs_f64(), Printable(&shown))
 }
 
 fn first_line(reply: &Reply) -> String {

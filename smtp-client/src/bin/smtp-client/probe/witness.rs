@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use smtp_client::peer::Peer;
 use smtp_client::proto::reply::Reply;
 use smtp_client::proto::reply_parser::ReplyParser;
+use smtp_client::tls::{Secured, TlsError};
 use smtp_client::transcript::Observer;
 
 /// An observer whose clones see the same.
@@ -31,6 +32,7 @@ pub(crate) enum Question {
     Greeting,
     Ehlo,
     Helo,
+    StartTls,
 }
 
 /// What was seen.
@@ -40,6 +42,15 @@ pub(crate) struct Seen {
     /// Until the connection was there, looking up the name included.
     pub(crate) connecting: Duration,
     pub(crate) answers: Vec<Answer>,
+    /// What came of the handshake of TLS, if there was one.
+    pub(crate) handshake: Option<HandshakeSeen>,
+}
+
+/// A handshake, and how long it took.
+#[derive(Clone, Debug)]
+pub(crate) struct HandshakeSeen {
+    pub(crate) result: Result<Secured, String>,
+    pub(crate) duration: Duration,
 }
 
 /// A reply, and how long it took.
@@ -48,6 +59,13 @@ pub(crate) struct Answer {
     pub(crate) question: Question,
     pub(crate) reply: Reply,
     pub(crate) duration: Duration,
+}
+
+impl Seen {
+    /// Whether the handshake came before the greeting.
+    pub(crate) fn is_tls_first(&self) -> bool {
+        self.handshake.is_some() && !self.answers.iter().any(|answer| answer.question == Question::StartTls)
+    }
 }
 
 impl Witness {
@@ -86,9 +104,17 @@ impl Observer for Witness {
         let question = match octets.get(..4) {
             Some(b"EHLO") => Some(Question::Ehlo),
             Some(b"HELO") => Some(Question::Helo),
+            Some(b"STAR") => Some(Question::StartTls),
             _ => None,
         };
         self.lock().ask(question);
+    }
+
+    fn handshake(&mut self, result: Result<&Secured, &TlsError>) {
+        let mut watched = self.lock();
+        let result = result.cloned().map_err(ToString::to_string);
+        watched.seen.handshake = Some(HandshakeSeen { result, duration: watched.since.elapsed() });
+        watched.since = Instant::now();
     }
 
     fn replies(&mut self, octets: &[u8]) {
@@ -114,6 +140,8 @@ impl Watched {
         if let Some(reply) = reply {
             self.seen.answers.push(Answer { question, reply, duration: self.since.elapsed() });
             self.asked = None;
+            // A handshake begins where the reply to STARTTLS ends.
+            self.since = Instant::now();
         }
     }
 }

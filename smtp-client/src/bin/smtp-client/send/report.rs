@@ -19,6 +19,7 @@ use smtp_client::queue_id;
 
 use super::progress::Progress;
 use crate::complain;
+use crate::tls;
 
 /// Says what happens.
 pub(super) struct Reporter<'a> {
@@ -240,6 +241,7 @@ fn object(name: &str, report: &Report<'_>) -> String {
     }
     if let Some(circumstances) = report.circumstances {
         add("peer", &Text(&circumstances.peer.to_string()));
+        add("tls", &circumstances.secured.as_ref().map_or("null".to_owned(), tls::object));
         add("waited_seconds", &format_args!("{:.3}", circumstances.waited.as_secs_f64()));
         add("took_seconds", &format_args!("{:.3}", report.took.as_secs_f64()));
         if !circumstances.received.is_empty() {

@@ -1,0 +1,159 @@
+//! How mail is to be protected on its way, destination by destination.
+//!
+//! What a host knows of a destination may come from its own settings ([`TlsPolicyTable`]). This is also the place for what
+//! destinations say themselves, in signed DNS (DANE, RFC 7672) or by a web server (MTA-STS, RFC 8461): whoever asks for that
+//! is a [`TlsPolicies`] too.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use smtp_proto::address::DomainName;
+use smtp_proto::printable::Printable;
+
+use super::{TlsMode, TlsOptions};
+use crate::dns::Name;
+
+/// Who knows how mail for a destination is to be protected. Asked before each connection, so an answer may change.
+pub trait TlsPolicies: Send + Sync {
+    /// For the mail exchangers of a domain, or for the one server that takes all mail, by the name under which we know it.
+    fn policy_for(&self, destination: &str) -> TlsOptions;
+}
+
+/// The same for everybody.
+impl TlsPolicies for TlsOptions {
+    fn policy_for(&self, _: &str) -> TlsOptions {
+        self.clone()
+    }
+}
+
+/// A list of destinations with a mode for each.
+///
+/// ```text
+/// # Partners with whom we have agreed on it, and all their subdomains
+/// example.org      require
+/// .example.org     require
+/// old.example.net  none
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsPolicyTable {
+    /// By the name in ASCII and lower case; a dot in front stands for all that is below.
+    modes: HashMap<String, TlsMode>,
+}
+
+/// A line is no policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsPolicyError {
+    /// The number of the line, from 1.
+    pub line: usize,
+    /// What is wrong with it, and what to do.
+    pub reason: String,
+}
+
+impl fmt::Display for TlsPolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.reason)
+    }
+}
+
+impl std::error::Error for TlsPolicyError {}
+
+impl TlsPolicyTable {
+    /// Reads a list. Empty lines and those that begin with `#` say nothing.
+    pub fn parse(text: &str) -> Result<Self, TlsPolicyError> {
+        let mut table = TlsPolicyTable::default();
+        for (number, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
+            let line = line.trim();
+            if !line.is_empty() && !line.starts_with('#') {
+                let added = table.add(line);
+                added.map_err(|reason| TlsPolicyError { line: number + 1, reason })?;
+            }
+        }
+        Ok(table)
+    }
+
+    fn add(&mut self, line: &str) -> Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [destination, mode] = words.as_slice() else {
+            return Err("write a domain and try, require or none".to_owned());
+        };
+        let mode = match mode.parse() {
+            Ok(mode @ (TlsMode::None | TlsMode::Try | TlsMode::Require)) => mode,
+            _ => return Err(format!("\"{}\": write try, require or none", Printable(mode))),
+        };
+        let (dot, name) = match destination.strip_prefix('.') {
+            Some(name) => (".", name),
+            None => ("", *destination),
+        };
+        let name = canonical(name).ok_or_else(|| format!("\"{}\" is no domain", Printable(destination)))?;
+        match self.modes.insert(format!("{dot}{name}"), mode) {
+            None => Ok(()),
+            Some(_) => Err(format!("{} is named twice", Printable(destination))),
+        }
+    }
+
+    /// What the list says of a destination: what it says of itself, else of the nearest domain above it.
+    pub fn mode_for(&self, destination: &str) -> Option<TlsMode> {
+        let name = canonical(destination)?;
+        let exact = self.modes.get(&name).copied();
+        let places = name.match_indices('.').map(|(place, _)| place);
+        exact.or_else(|| places.filter_map(|place| name.get(place..)).find_map(|above| self.modes.get(above).copied()))
+    }
+
+    /// How many destinations are in it.
+    pub fn count(&self) -> usize {
+        self.modes.len()
+    }
+}
+
+/// As DNS knows it, so that it does not matter in which letters it was written; an address in brackets as it is.
+fn canonical(destination: &str) -> Option<String> {
+    if destination.starts_with('[') {
+        return Some(destination.to_ascii_lowercase());
+    }
+    let name: DomainName = destination.strip_suffix('.').unwrap_or(destination).parse().ok()?;
+    Name::try_from(&name).ok().map(|name| name.as_str().to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_line_counts() {
+        let text =
+            "# partners\n\nExample.org  require\n.example.org\ttry\n.mail.example.org none\nbücher.example none\n";
+        let table = TlsPolicyTable::parse(text).unwrap();
+        assert_eq!(table.count(), 4);
+        for (destination, mode) in [
+            ("example.ORG", Some(TlsMode::Require)),
+            ("example.org.", Some(TlsMode::Require)),
+            ("a.example.org", Some(TlsMode::Try)),
+            ("mail.example.org", Some(TlsMode::Try)),
+            ("a.b.mail.example.org", Some(TlsMode::None)),
+            ("badexample.org", None),
+            ("org", None),
+            ("xn--bcher-kva.example", Some(TlsMode::None)),
+            ("BÜCHER.example", Some(TlsMode::None)),
+            ("[192.0.2.1]", None),
+            ("", None),
+        ] {
+            assert_eq!(table.mode_for(destination), mode, "{destination}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_none() {
+        for (line, words) in [
+            ("example.org", "write a domain and try, require or none"),
+            ("example.org require now", "write a domain and try, require or none"),
+            ("example.org must", "\"must\": write try, require or none"),
+            ("example.org implicit", "\"implicit\": write try, require or none"),
+            ("exam_ple!.org require", "is no domain"),
+            ("a.example try\nA.example none", "A.example is named twice"),
+        ] {
+            let error = TlsPolicyTable::parse(&format!("# x\n{line}\n")).unwrap_err();
+            assert_eq!(error.line, 1 + line.lines().count());
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}
