@@ -17,6 +17,7 @@ use super::relay::SmtpCarrier;
 use super::{Carrier, Route, Router, Said, Transport, Verdict};
 use crate::connection::{Connection, Options};
 use crate::dns::Resolver;
+use crate::login::Login;
 use crate::mx::{Own, Targets};
 use crate::relay_route::RelayRoute;
 use crate::tls::{TlsOptions, TlsPolicies};
@@ -39,6 +40,7 @@ pub struct Outside {
     resolver: Box<dyn Resolver>,
     port: u16,
     tls: Box<dyn TlsPolicies>,
+    login: Option<Login>,
 }
 
 impl Outside {
@@ -57,6 +59,7 @@ impl Outside {
             resolver,
             port: SMTP_PORT,
             tls: Box::new(TlsOptions::default()),
+            login: None,
         }
     }
 
@@ -68,6 +71,11 @@ impl Outside {
     /// Connections are protected as these say. Without this, TLS is tried with everybody.
     pub fn with_tls(self, policies: impl TlsPolicies + 'static) -> Self {
         Outside { tls: Box::new(policies), ..self }
+    }
+
+    /// The server that takes everything is to know who we are. The exchangers of a domain are strangers, who do not ask.
+    pub fn with_login(self, login: Option<Login>) -> Self {
+        Outside { login, ..self }
     }
 
     /// The way to a domain that is not ours. `None`: mail does not leave this host.
@@ -83,7 +91,10 @@ impl Outside {
         let RelayRoute::Smart(server) = &self.route else {
             return Err(Verdict::Deferred(Said::here("451 4.3.5 there is no server to send it to any more")));
         };
-        let call = move || Connection::open_to(server, self.options(server.host()));
+        let call = move || {
+            let options = Options { login: self.login.clone(), ..self.options(server.host()) };
+            Connection::open_to(server, options)
+        };
         Ok(Box::new(SmtpCarrier::open(server.to_string(), Box::new(call))?))
     }
 
