@@ -20,7 +20,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Instant;
 
-pub use name::{Name, NameError};
+pub use name::{Name, NameError, a_label};
 pub use settings::Settings;
 pub use system::SystemResolver;
 pub use table::Table;

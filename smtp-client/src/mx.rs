@@ -19,7 +19,7 @@ use smtp_proto::address::{AddressLiteral, Domain, DomainName};
 use smtp_proto::reply::{Code, EnhancedCode};
 
 use crate::connection::Target;
-use crate::dns::{DnsError, Exchange, Mx, Name, NameError, Resolver};
+use crate::dns::{DnsError, Exchange, Mx, Name, NameError, Resolver, a_label};
 
 /// How many hosts of a domain are tried. RFC 5321, 5.1 permits a limit and asks for two addresses at least.
 pub const HOSTS: usize = 10;
@@ -51,7 +51,7 @@ pub struct Host {
 /// The names and addresses under which others find this host.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
-    /// Case does not count.
+    /// In any spelling ([`a_label`]).
     pub names: Vec<DomainName>,
     /// The addresses at which it takes mail.
     pub addresses: Vec<IpAddr>,
@@ -87,7 +87,7 @@ pub enum Cause {
 
 impl Own {
     fn has_name(&self, name: &Name) -> bool {
-        self.names.iter().any(|own| own.is(name.as_str()))
+        self.names.iter().any(|own| a_label(own) == name.as_str())
     }
 
     fn has_one_of(&self, addresses: &[IpAddr]) -> bool {

@@ -159,6 +159,9 @@ const LOOK_PAUSE: Duration = Duration::from_secs(2);
 /// How long a thread rests when the store cannot be read.
 const REST: Duration = Duration::from_secs(5);
 
+/// How soon it is noticed at the end that somebody is in a hurry.
+const HURRY_INTERVAL: Duration = Duration::from_millis(100);
+
 impl Queue {
     /// A queue with the clock of the system.
     pub fn new(
@@ -319,17 +322,23 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Asks the threads to end what they are at, and waits for them, but no longer than this: a next host may say nothing
-    /// for minutes. `false`: some are still at it.
-    pub fn stop_within(&mut self, patience: Duration) -> bool {
+    /// Lets the threads end what they are at, so that it does not arrive twice (RFC 1047): for so long at most, since a next
+    /// host may say nothing for minutes, and only until somebody is in a hurry. `false`: some are still at it. They are left to
+    /// themselves, for a process that ends now: it breaks them off as a crash would, and the next start finds what they had.
+    #[must_use]
+    pub fn end(mut self, patience: Duration, is_in_a_hurry: impl Fn() -> bool) -> bool {
+        let began = Instant::now();
         self.ask_to_stop();
-        self.alive.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
-    }
-
-    /// Leaves the threads to themselves. For a process that ends now: what they are at is broken off like in a crash, and
-    /// found again by the next start.
-    pub fn abandon(mut self) {
-        self.threads.clear();
+        loop {
+            let left = patience.saturating_sub(began.elapsed());
+            if self.alive.recv_timeout(left.min(HURRY_INTERVAL)) == Err(RecvTimeoutError::Disconnected) {
+                return true;
+            }
+            if left.is_zero() || is_in_a_hurry() {
+                self.threads.clear();
+                return false;
+            }
+        }
     }
 
     fn ask_to_stop(&self) {

@@ -9,17 +9,20 @@
 //! 4. without a list, the mailbox: every local part exists then
 //! 5. the catch-all of the domain
 //!
-//! Names are compared without case, and an address is passed on as it came (RFC 5321, 2.4).
+//! Domains are compared in one spelling, [`a_label`], wherever they come from: RCPT, the settings, a list, an alias. Names are
+//! compared without case, and an address is passed on as it came (RFC 5321, 2.4).
 
 mod check;
 mod expansion;
 
 use std::fmt;
 
+use smtp_client::dns::a_label;
 use smtp_proto::address::{DomainName, ForwardPath, LocalPart};
 use smtp_proto::reply::Reply;
 
 use crate::aliases::{Alias, Aliases};
+use crate::maildir::can_be_directory;
 use crate::recipients::Recipients;
 use crate::replies;
 
@@ -40,6 +43,7 @@ pub struct LocalAddressing {
     recipients: Option<Recipients>,
     aliases: Aliases,
     is_relaying: bool,
+    is_in_maildirs: bool,
 }
 
 /// What one address is.
@@ -60,6 +64,8 @@ pub enum Meaning<'a> {
     Odd,
     /// At a served domain, and nobody's.
     Unknown,
+    /// The same, and it can be nobody's: mailboxes are directories here, and this name can be none ([`can_be_directory`]).
+    NoDirectory,
 }
 
 /// Where mail ends that is delivered here. Equal for all forms of an address that mean the same mailbox.
@@ -80,6 +86,8 @@ pub enum Refusal {
     Elsewhere,
     /// The local part holds a route.
     Odd,
+    /// The local part can be no directory.
+    NoDirectory,
     /// An alias leads to another domain, and this host relays nothing.
     NotRelayed,
     /// An alias leads to nothing but itself.
@@ -101,6 +109,7 @@ impl LocalAddressing {
             recipients: None,
             aliases: Aliases::default(),
             is_relaying: false,
+            is_in_maildirs: false,
             hostname: None,
         }
     }
@@ -125,6 +134,12 @@ impl LocalAddressing {
     /// question of addresses; the policy knows.
     pub fn with_relaying(self) -> Self {
         LocalAddressing { is_relaying: true, ..self }
+    }
+
+    /// Mailboxes are directories ([`crate::maildir`]), so a local part that can be none has no mailbox. Whoever sends there is
+    /// told so at RCPT, and not by a report to a sender that may be forged.
+    pub fn with_maildirs(self) -> Self {
+        LocalAddressing { is_in_maildirs: true, ..self }
     }
 
     /// The served domains, in the order in which they were given.
@@ -156,7 +171,7 @@ impl LocalAddressing {
                 return Meaning::Alias { alias, domain };
             }
             if self.has_mailbox(name, domain) {
-                return Meaning::Mailbox(LocalMailbox::new(name, domain));
+                return self.mailbox_of(name, domain);
             }
         }
         match self.without_entry(&local_part, &names, domain) {
@@ -173,7 +188,7 @@ impl LocalAddressing {
         let Some((local_part, domain)) = self.at_served_domain(path) else { return Meaning::Elsewhere };
         let names = names(&local_part);
         match names.iter().find(|name| self.has_mailbox(name, domain)) {
-            Some(name) => Meaning::Mailbox(LocalMailbox::new(name, domain)),
+            Some(name) => self.mailbox_of(name, domain),
             None => self.without_entry(&local_part, &names, domain),
         }
     }
@@ -184,9 +199,22 @@ impl LocalAddressing {
             return Meaning::Odd;
         }
         match (&self.recipients, names.last()) {
-            (None, Some(name)) => Meaning::Mailbox(LocalMailbox::new(name, domain)),
+            (None, Some(name)) => self.mailbox_of(name, domain),
             _ => Meaning::Unknown,
         }
+    }
+
+    /// The mailbox of somebody who has one, if there can be such a one.
+    fn mailbox_of(&self, name: &LocalPart, domain: &DomainName) -> Meaning<'_> {
+        match self.can_be_mailbox(name) {
+            true => Meaning::Mailbox(LocalMailbox::new(name, domain)),
+            false => Meaning::NoDirectory,
+        }
+    }
+
+    /// Whether somebody of this name can have a mailbox here.
+    pub fn can_be_mailbox(&self, name: &LocalPart) -> bool {
+        !self.is_in_maildirs || can_be_directory(name)
     }
 
     /// Whether the mailbox is known by name.
@@ -201,9 +229,8 @@ impl LocalAddressing {
             ForwardPath::Postmaster => Some((LocalPart::postmaster(), &self.home)),
             ForwardPath::Mailbox(mailbox) => {
                 let name = mailbox.domain().name()?;
-                let served = self.domains.iter().find(|served| served.is(name.as_str()));
-                let is_host = || self.hostname.as_ref().is_some_and(|hostname| hostname.is(name.as_str()));
-                match served {
+                let is_host = || self.hostname.as_ref().is_some_and(|hostname| a_label(hostname) == a_label(name));
+                match self.served(name) {
                     Some(domain) => Some((mailbox.local_part().clone(), domain)),
                     None if is_postmaster(mailbox.local_part()) && is_host() => {
                         Some((LocalPart::postmaster(), &self.home))
@@ -214,6 +241,12 @@ impl LocalAddressing {
         }
     }
 
+    /// The served domain of this name, in whichever of its spellings either is written.
+    pub fn served(&self, name: &DomainName) -> Option<&DomainName> {
+        let wanted = a_label(name);
+        self.domains.iter().find(|served| a_label(served) == wanted)
+    }
+
     /// Whether RCPT is answered with 250 by a host that relays for nobody. An alias is accepted if it leads to somebody,
     /// since whoever hears 550 now knows at once what a report would tell later; and postmaster always is.
     pub fn accepts(&self, path: &ForwardPath) -> Result<(), Refusal> {
@@ -222,6 +255,7 @@ impl LocalAddressing {
             Meaning::Elsewhere => Err(Refusal::Elsewhere),
             Meaning::Odd => Err(Refusal::Odd),
             Meaning::Unknown => Err(Refusal::Unknown),
+            Meaning::NoDirectory => Err(Refusal::NoDirectory),
             Meaning::Alias { .. } => self.leads_to_somebody(path),
         }
     }
@@ -258,6 +292,7 @@ impl Refusal {
             Refusal::Unknown => replies::unknown_recipient(),
             Refusal::Elsewhere => replies::relaying_refused(),
             Refusal::Odd => replies::odd_local_part(),
+            Refusal::NoDirectory => replies::no_directory(),
             Refusal::NotRelayed => replies::alias_not_relayed(),
             Refusal::Circle | Refusal::TooDeep | Refusal::TooMany => replies::alias_not_expanded(),
         }

@@ -20,8 +20,10 @@ mod reader;
 use std::collections::HashMap;
 use std::fmt;
 
+use smtp_client::dns::a_label;
 use smtp_proto::address::{AddressError, Domain, DomainName, ForwardPath, LocalPart, Mailbox};
 
+use crate::domain_key::domain_key;
 pub use error::{AliasesError, AliasesReason};
 
 /// Octets of an alias file. Some 400,000 names, which is more than a host of this kind has.
@@ -74,20 +76,22 @@ impl Aliases {
 
     /// The same for a host that takes mail for these domains: a name elsewhere would do nothing and is an error.
     pub fn parse_for(text: &str, domains: &[DomainName]) -> Result<Self, AliasesError> {
-        Aliases::read(text, |domain| domains.iter().any(|served| served.is(domain)))
+        Aliases::read(text, |domain| {
+            domain.name().is_some_and(|name| domains.iter().any(|served| a_label(served) == a_label(name)))
+        })
     }
 
-    fn read(text: &str, is_served: impl Fn(&str) -> bool) -> Result<Self, AliasesError> {
+    fn read(text: &str, is_served: impl Fn(&Domain) -> bool) -> Result<Self, AliasesError> {
         let mut aliases = Aliases::default();
         for alias in reader::read(text)? {
             let line = alias.line;
             let domain = match &alias.name {
                 Name::LocalPart(_) => None,
-                Name::Mailbox(mailbox) => Some(mailbox.domain().to_string()),
-                Name::CatchAll(domain) => Some(domain.to_string()),
+                Name::Mailbox(mailbox) => Some(mailbox.domain().clone()),
+                Name::CatchAll(domain) => Some(Domain::Name(domain.clone())),
             };
             if let Some(domain) = domain.filter(|domain| !is_served(domain)) {
-                return Err(AliasesError { line, reason: AliasesReason::NotServed(domain) });
+                return Err(AliasesError { line, reason: AliasesReason::NotServed(domain.to_string()) });
             }
             if let Some(first) = aliases.insert(alias) {
                 return Err(AliasesError { line, reason: AliasesReason::Duplicate { first_line: first.line } });
@@ -101,22 +105,22 @@ impl Aliases {
         match &alias.name {
             Name::LocalPart(local_part) => self.local_parts.insert(fold(local_part.as_str()), alias),
             Name::Mailbox(mailbox) => {
-                let key = (fold(mailbox.local_part().as_str()), fold(&mailbox.domain().to_string()));
+                let key = (fold(mailbox.local_part().as_str()), domain_key(mailbox.domain()));
                 self.addresses.insert(key, alias)
             }
-            Name::CatchAll(domain) => self.catch_alls.insert(fold(domain.as_str()), alias),
+            Name::CatchAll(domain) => self.catch_alls.insert(a_label(domain).into_owned(), alias),
         }
     }
 
     /// The entry of this name: the one for the whole address goes before the one for the local part.
     pub fn find(&self, local_part: &LocalPart, domain: &DomainName) -> Option<&Alias> {
-        let key = (fold(local_part.as_str()), fold(domain.as_str()));
+        let key = (fold(local_part.as_str()), a_label(domain).into_owned());
         self.addresses.get(&key).or_else(|| self.local_parts.get(&key.0))
     }
 
     /// The entry for what has no other at this domain.
     pub fn catch_all(&self, domain: &DomainName) -> Option<&Alias> {
-        self.catch_alls.get(&fold(domain.as_str()))
+        self.catch_alls.get(a_label(domain).as_ref())
     }
 
     /// How many entries there are.

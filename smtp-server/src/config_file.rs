@@ -60,6 +60,8 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
         "tls-cert" => options.tls_cert.is_none(),
         "tls-key" => options.tls_key.is_none(),
         "users" => options.users.is_none(),
+        "relay-ca-file" => options.relay_ca_file.is_none(),
+        "tls-policy" => options.tls_policy.is_none(),
         _ => true,
     });
     let named_at = file.named_at.into_iter().map(|(setting, place)| (setting, format!("{name}:{place}"))).collect();
@@ -67,7 +69,8 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
 }
 
 /// Settings whose value is a path.
-const PATHS: [&str; 6] = ["spool", "recipients", "aliases", "tls-cert", "tls-key", "users"];
+const PATHS: [&str; 8] =
+    ["spool", "recipients", "aliases", "tls-cert", "tls-key", "users", "relay-ca-file", "tls-policy"];
 
 /// What stands before a path in the value of `deliver`.
 const PATH_PREFIXES: [&str; 2] = ["maildir:", "lmtp:unix:"];
@@ -153,6 +156,9 @@ fn merge(first: Options, second: Options) -> Options {
         allow_plaintext_auth: first.allow_plaintext_auth,
         tls_cert: first.tls_cert.or(second.tls_cert),
         tls_key: first.tls_key.or(second.tls_key),
+        relay_tls: first.relay_tls.or(second.relay_tls),
+        relay_ca_file: first.relay_ca_file.or(second.relay_ca_file),
+        tls_policy: first.tls_policy.or(second.tls_policy),
         hostname: first.hostname.or(second.hostname),
         domain: list(first.domain, second.domain),
         spool: first.spool.or(second.spool),

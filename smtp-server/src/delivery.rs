@@ -85,6 +85,7 @@ impl Router for Delivery {
             // It was somebody's when it was accepted.
             Meaning::Unknown => refused(&crate::replies::unknown_recipient()),
             Meaning::Odd => refused(&crate::replies::odd_local_part()),
+            Meaning::NoDirectory => refused(&crate::replies::no_directory()),
         }
     }
 }

@@ -9,6 +9,7 @@ use smtp_server::addressing::{Outcome, Refusal, Step};
 use smtp_server::policy::LocalPolicy;
 use smtp_server::proto::address::ForwardPath;
 use smtp_server::proto::printable::Printable;
+use smtp_server::relay_route::RelayRoute;
 
 use crate::config_file;
 use crate::exit::{self, Failure};
@@ -27,7 +28,9 @@ pub(crate) fn run(explain: &Explain) -> Result<u8, Failure> {
     let settings = config_file::complete(explain.options())?;
     let reloader = setup::addressing(&settings, &setup::hostname(&settings.options))?;
     let policy = setup::policy(&settings, &reloader);
-    let Explanation { text, code } = explanation(&policy, settings.options.users.is_some(), &explain.address);
+    let has_users = settings.options.users.is_some();
+    let relay = settings.options.relay.unwrap_or_default();
+    let Explanation { text, code } = explanation(&policy, has_users, &relay, &explain.address);
     let mut output = std::io::stdout();
     for line in text.lines() {
         let _ = writeln!(output, "{}", Printable(line));
@@ -35,7 +38,7 @@ pub(crate) fn run(explain: &Explain) -> Result<u8, Failure> {
     Ok(code)
 }
 
-fn explanation(policy: &LocalPolicy, has_users: bool, path: &ForwardPath) -> Explanation {
+fn explanation(policy: &LocalPolicy, has_users: bool, relay: &RelayRoute, path: &ForwardPath) -> Explanation {
     let addressing = policy.addressing();
     let (mut text, code) = match addressing.accepts(path) {
         Ok(()) => (format!("RCPT TO:{path} is accepted\n"), 0),
@@ -56,16 +59,16 @@ fn explanation(policy: &LocalPolicy, has_users: bool, path: &ForwardPath) -> Exp
     }
     for step in addressing.expand(path).steps {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{}", sentence(&step));
+        let _ = writeln!(text, "{}", sentence(&step, relay));
     }
     Explanation { text, code }
 }
 
-fn sentence(step: &Step<'_>) -> String {
+fn sentence(step: &Step<'_>, relay: &RelayRoute) -> String {
     let address = &step.address;
     match &step.outcome {
         Outcome::Mailbox(mailbox) => format!("{address} goes to the mailbox {mailbox}"),
-        Outcome::Relay => format!("{address} is sent on (see --relay)"),
+        Outcome::Relay => format!("{address} is sent on {} (--relay {relay})", way_out(relay)),
         Outcome::Refused(refusal) => format!("{address} {}", why_not(*refusal)),
         Outcome::Alias(alias) => {
             let targets: Vec<String> = alias.targets().iter().map(ToString::to_string).collect();
@@ -75,11 +78,22 @@ fn sentence(step: &Step<'_>) -> String {
     }
 }
 
+fn way_out(relay: &RelayRoute) -> String {
+    match relay {
+        RelayRoute::Smart(server) => format!("to {server}"),
+        RelayRoute::Mx => "to the mail exchangers of its domain".to_owned(),
+        RelayRoute::None => "nowhere".to_owned(),
+    }
+}
+
 fn why_not(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Unknown => "is at a domain of this server, and is nobody there",
         Refusal::Elsewhere => "is at a domain that is not served here (see --domain), so this would be relaying",
         Refusal::Odd => "holds a route (@, % or ! in the local part), and is nobody's name here",
+        Refusal::NoDirectory => {
+            "has a local part that can be no directory (it is empty or too long), so nobody has this mailbox"
+        }
         Refusal::NotRelayed => "is at a domain that is not served here, and this server sends nothing on",
         Refusal::Circle => "stands for itself and for nobody else",
         Refusal::TooDeep => "is an alias behind too many others",
@@ -90,7 +104,7 @@ fn why_not(refusal: Refusal) -> &'static str {
 /// By what is wrong with the address; what is wrong with our own aliases is a wrong setting.
 fn code(refusal: Refusal) -> u8 {
     match refusal {
-        Refusal::Unknown => exit::NO_USER,
+        Refusal::Unknown | Refusal::NoDirectory => exit::NO_USER,
         Refusal::Elsewhere | Refusal::Odd | Refusal::NotRelayed => exit::PERMISSION,
         Refusal::Circle | Refusal::TooDeep | Refusal::TooMany => exit::CONFIG,
     }
@@ -109,7 +123,7 @@ mod tests {
     fn explained(addressing: &LocalAddressing, path: &str) -> (u8, Vec<String>) {
         let policy = LocalPolicy::from(Arc::new(addressing.clone()));
         let policy = policy.with_relay_from(vec!["192.0.2.0/24".parse().unwrap()]);
-        let Explanation { text, code } = explanation(&policy, false, &path.parse().unwrap());
+        let Explanation { text, code } = explanation(&policy, false, &RelayRoute::Mx, &path.parse().unwrap());
         (code, text.lines().map(str::to_owned).collect())
     }
 
@@ -167,6 +181,12 @@ mod tests {
             assert_eq!(explained(&addressing, path).0, code, "{path}");
         }
 
+        let in_maildirs = LocalAddressing::new(["us.example".parse().unwrap()]).with_maildirs();
+        let (code, lines) = explained(&in_maildirs, "\"\"@us.example");
+        assert_eq!(code, 67);
+        assert!(lines[0].starts_with("RCPT TO:<\"\"@us.example> is refused: 550 5.1.1 "), "{lines:?}");
+        assert!(lines[1].starts_with("<\"\"@us.example> has a local part that can be no directory "), "{lines:?}");
+
         let relaying = addressing.with_relaying();
         assert_eq!(explained(&relaying, "away@us.example").0, 0);
         assert_eq!(
@@ -176,13 +196,20 @@ mod tests {
                 vec![
                     format!("RCPT TO:<u@far.example> is refused: {refused}"),
                     "from the networks of --relay-from it is accepted".to_owned(),
-                    "<u@far.example> is sent on (see --relay)".to_owned(),
+                    "<u@far.example> is sent on to the mail exchangers of its domain (--relay mx)".to_owned(),
                 ]
             )
         );
 
+        let somebody = LocalPolicy::from(Arc::new(relaying.clone()));
+        let smart = "smart:mail.isp.example:587".parse().unwrap();
+        let Explanation { text, .. } = explanation(&somebody, false, &smart, &"<away@us.example>".parse().unwrap());
+        let expected = "<ann@far.example> is sent on to mail.isp.example:587 (--relay smart:mail.isp.example:587)\n";
+        assert!(text.ends_with(expected), "{text}");
+
         let nobody = LocalPolicy::from(Arc::new(relaying));
-        let Explanation { text, code } = explanation(&nobody, false, &"<u@far.example>".parse().unwrap());
+        let Explanation { text, code } =
+            explanation(&nobody, false, &RelayRoute::Mx, &"<u@far.example>".parse().unwrap());
         let expected = "--relay sends it on for the networks of --relay-from and for --users, and there are none\n";
         assert!(code == 77 && text.ends_with(expected), "{text}");
     }

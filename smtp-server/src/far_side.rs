@@ -12,6 +12,7 @@ use smtp_server::delivery::{Delivery, Mailboxes, Outside};
 use smtp_server::maildir::{Layout, Maildir};
 use smtp_server::proto::address::{Domain, DomainName, LocalPart, Mailbox};
 use smtp_server::relay_route::RelayRoute;
+use smtp_server::relay_tls::RelayTls;
 use smtp_server::reload::CurrentAddressing;
 use smtp_server::spool::Store;
 
@@ -23,20 +24,20 @@ use crate::options::Deliver;
 pub(crate) struct FarSide {
     pub(crate) deliver: Deliver,
     pub(crate) relay: RelayRoute,
+    pub(crate) relay_tls: RelayTls,
     /// Name servers to ask in place of the system's.
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) schedule: Schedule,
     pub(crate) hostname: DomainName,
-    /// Where we listen: whoever finds one of these addresses has found us.
-    pub(crate) listen: Vec<SocketAddr>,
     /// Whether more than one domain is served, each with mailboxes of its own.
     pub(crate) has_several_domains: bool,
     pub(crate) addressing: CurrentAddressing,
 }
 
 impl FarSide {
-    /// Starts the queue. `None`: mail stays where it is.
-    pub(crate) fn start(self, store: Arc<dyn Store>) -> Result<Option<Runner>, Failure> {
+    /// Starts the queue. `None`: mail stays where it is. The server listens at `addresses`, whoever said so: a mail exchanger
+    /// that is found to be at one of them is this host.
+    pub(crate) fn start(self, store: Arc<dyn Store>, addresses: &[SocketAddr]) -> Result<Option<Runner>, Failure> {
         let hostname = Domain::Name(self.hostname.clone());
         let mailboxes = match &self.deliver {
             Deliver::Keep => return Ok(None),
@@ -45,10 +46,10 @@ impl FarSide {
         };
         let own = Own {
             names: self.addressing.get().domains().iter().cloned().chain([self.hostname.clone()]).collect(),
-            addresses: self.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
+            addresses: addresses.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
         };
         let resolver = Box::new(SystemResolver::new(self.dns_settings()));
-        let outside = Outside::new(self.relay, hostname.clone(), own, resolver);
+        let outside = Outside::new(self.relay, hostname.clone(), own, resolver).with_tls(self.relay_tls);
         let delivery = Arc::new(Delivery::new(self.addressing, mailboxes, outside));
         let settings = Settings { schedule: self.schedule, ..Settings::new(hostname) };
         let queue = Queue::new(store, delivery.clone(), delivery, settings);
@@ -56,9 +57,32 @@ impl FarSide {
         runner.map(Some).map_err(|error| Failure::new(exit::SYSTEM, format!("the queue cannot be started: {error}")))
     }
 
+    fn layout(&self) -> Layout {
+        if self.has_several_domains { Layout::DomainAndLocalPart } else { Layout::LocalPart }
+    }
+
+    /// Whoever adds a second domain, or takes it away, moves the mailboxes. A server that started beside the old ones would
+    /// deliver where no reader looks, and nobody would see the mail that is there.
+    pub(crate) fn check_layout(&self) -> Result<(), Failure> {
+        let Deliver::Maildir(root) = &self.deliver else { return Ok(()) };
+        let addressing = self.addressing.get();
+        let Some(found) = self.layout().find_other(root, addressing.domains()) else { return Ok(()) };
+        let (number, place) = match self.layout() {
+            Layout::LocalPart => ("one domain is", "LOCAL-PART"),
+            Layout::DomainAndLocalPart => ("several domains are", "DOMAIN/LOCAL-PART"),
+        };
+        let root = root.display();
+        Err(Failure::new(
+            exit::CONFIG,
+            format!(
+                "--deliver maildir:{root}: {found:?} is a mailbox of another layout: {number} served, so mail goes to {root}/{place}, and \
+                 nobody would see what is there; with the server stopped, move such mailboxes there or out of {root}"
+            ),
+        ))
+    }
+
     fn maildir(&self, path: &Path) -> Result<Mailboxes, Failure> {
-        let layout = if self.has_several_domains { Layout::DomainAndLocalPart } else { Layout::LocalPart };
-        let maildir = Maildir::open(path, layout)
+        let maildir = Maildir::open(path, self.layout())
             .map_err(|error| Failure::new(exit::SPOOL, format!("--deliver maildir:{}: {error}", path.display())))?;
         let addressing = self.addressing.get();
         let home = addressing.domains().first().unwrap_or(&self.hostname);

@@ -39,18 +39,22 @@ mod directory;
 mod folders;
 mod header_filter;
 mod letter;
+mod other_layout;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use smtp_proto::address::{Mailbox, ReversePath};
+use smtp_proto::address::{LocalPart, Mailbox, ReversePath};
 
 use directory::Directory;
 pub use error::MaildirError;
 use folders::Folders;
 pub use name::UniqueName;
 use name::directory_name;
+
+use crate::addressing::SEPARATOR;
+use crate::domain_key::domain_key;
 
 /// Which directory is whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +85,7 @@ pub struct Delivered {
 impl Maildir {
     /// Opens the directory of the mailboxes; makes it (mode 0700, in an existing one) if there is none.
     pub fn open(root: &Path, layout: Layout) -> Result<Self, MaildirError> {
-        Ok(Maildir { root: folders::open_root(root)?, layout, separator: Some('+') })
+        Ok(Maildir { root: folders::open_root(root)?, layout, separator: Some(SEPARATOR) })
     }
 
     /// What separates the name of a mailbox from a detail behind it (RFC 5233): `bob+lists` is delivered to `bob`. `+`
@@ -121,7 +125,8 @@ impl Maildir {
     /// The names of the directories that lead to a mailbox, from the top.
     fn names(&self, mailbox: &Mailbox) -> Result<Vec<String>, MaildirError> {
         let local_part = without_detail(mailbox.local_part().as_str(), self.separator);
-        let domain = mailbox.domain().to_string();
+        // One directory, in whichever spelling the domain came.
+        let domain = domain_key(mailbox.domain());
         let parts = match self.layout {
             Layout::LocalPart => vec![local_part],
             Layout::DomainAndLocalPart => vec![domain.as_str(), local_part],
@@ -129,6 +134,12 @@ impl Maildir {
         let names = parts.into_iter().map(directory_name).collect::<Option<_>>();
         names.ok_or_else(|| MaildirError::Name(mailbox.clone()))
     }
+}
+
+/// Whether a mailbox of this name can be a directory: it is not empty, and what it is encoded to is no longer than a name of a
+/// file may be. Asks no disk, so that whoever cannot have mail is told so before it is taken over.
+pub fn can_be_directory(local_part: &LocalPart) -> bool {
+    directory_name(without_detail(local_part.as_str(), Some(SEPARATOR))).is_some()
 }
 
 /// `+tag` alone is no detail of nobody's, but the name of a mailbox.

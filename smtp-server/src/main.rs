@@ -15,10 +15,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use smtp_client::command_line;
-use smtp_client::queue::Runner;
 use smtp_server::spool::Spool;
 use smtp_server::spool::control::Control;
 use smtp_server::{Server, Stopper};
@@ -31,9 +30,6 @@ const PROGRAM: &str = "smtp-server";
 
 /// How long deliveries may go on behind the last conversation.
 const LAST_DELIVERIES_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How soon a second signal is noticed meanwhile.
-const HURRY_INTERVAL: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let command_line = match options::read() {
@@ -79,11 +75,12 @@ fn run(options: Options) -> Result<(), Failure> {
     let kinds: Vec<_> = listeners.iter().map(|listener| (listener.is_tls_first, listener.is_submission)).collect();
     let server = Server::start(setup.config, listeners, spool.clone(), Arc::new(setup.policy))
         .map_err(|error| Failure::new(exit::SYSTEM, format!("the server cannot be started: {error}")))?;
-    let runner = setup.far_side.start(spool)?;
+    let runner = setup.far_side.start(spool, server.addresses())?;
     let unwatched = |error| Failure::new(exit::SYSTEM, format!("the files cannot be watched: {error}"));
     let watch = setup.reloader.watch().map_err(unwatched)?;
     let identity_watch = setup.identity.map(|reloader| reloader.watch().map_err(unwatched)).transpose()?;
     let users_watch = setup.users.map(|reloader| reloader.watch().map_err(unwatched)).transpose()?;
+    let policies_watch = setup.tls_policies.watch().map_err(unwatched)?;
     let signals = stop_on_signal(server.stopper())?;
     // These lines go first: whoever waits for the others has seen them.
     for (address, (is_tls_first, is_submission)) in server.addresses().iter().zip(kinds) {
@@ -98,25 +95,14 @@ fn run(options: Options) -> Result<(), Failure> {
         say(&format!("listening on {address}"));
     }
     server.join();
-    if let Some(runner) = runner {
-        end_deliveries(runner, &signals);
+    let is_in_a_hurry = || signals.load(Ordering::Relaxed) > 1;
+    if runner.is_some_and(|runner| !runner.end(LAST_DELIVERIES_TIMEOUT, is_in_a_hurry)) {
+        log::warn!("deliveries are still under way; they are broken off and tried again at the next start");
     }
-    drop((watch, identity_watch, users_watch));
+    drop((watch, identity_watch, users_watch, policies_watch));
     drop(control);
     log::info!("stopped");
     Ok(())
-}
-
-/// What is being delivered is finished, so that it does not arrive twice (RFC 1047); unless it takes too long, or a second
-/// signal has come. Then the next start finds it again.
-fn end_deliveries(mut runner: Runner, signals: &AtomicUsize) {
-    let deadline = Instant::now() + LAST_DELIVERIES_TIMEOUT;
-    while !runner.stop_within(HURRY_INTERVAL) {
-        if signals.load(Ordering::Relaxed) > 1 || Instant::now() >= deadline {
-            log::warn!("deliveries are still under way; they are broken off and tried again at the next start");
-            return runner.abandon();
-        }
-    }
 }
 
 /// SIGINT, SIGTERM and SIGHUP: the first lets transactions finish, the second does not. Returns how many have come.

@@ -9,6 +9,7 @@ use argh::{EarlyExit, FromArgs};
 use smtp_client::command_line;
 use smtp_client::dns::settings::parse_server;
 use smtp_client::lmtp_server::LmtpServer;
+use smtp_client::tls::TlsMode;
 use smtp_server::network::Network;
 use smtp_server::proto::address::{AddressError, DomainName, ForwardPath};
 use smtp_server::relay_route::RelayRoute;
@@ -79,6 +80,17 @@ pub(crate) struct Options {
     /// peers that may send to other domains (may be given several times; without it, nobody)
     #[argh(option, arg_name = "cidr", from_str_fn(network))]
     pub(crate) relay_from: Vec<Network>,
+    /// TLS for mail that leaves: none; try, with whoever offers it; require, by STARTTLS and with a certificate that proves
+    /// itself, else the mail waits; implicit, from the first octet on, for a smart host (default try)
+    #[argh(option, arg_name = "mode", from_str_fn(relay_tls))]
+    pub(crate) relay_tls: Option<TlsMode>,
+    /// a file of PEM with the authorities to trust for --relay-tls, and no others (default: those that this host trusts)
+    #[argh(option, arg_name = "pem")]
+    pub(crate) relay_ca_file: Option<PathBuf>,
+    /// destinations for which --relay-tls does not hold, one a line: a domain, or .domain for all below it, and try, require
+    /// or none; read again when it changes
+    #[argh(option, arg_name = "file")]
+    pub(crate) tls_policy: Option<PathBuf>,
     /// what becomes of mail for this host: keep, it stays in the spool (the default); maildir:DIR; lmtp:HOST:PORT or
     /// lmtp:unix:PATH
     #[argh(option, arg_name = "how", from_str_fn(far_side::deliver))]
@@ -158,6 +170,9 @@ pub(crate) struct Explain {
     /// names that stand for others
     #[argh(option, arg_name = "file")]
     aliases: Option<PathBuf>,
+    /// what becomes of a message: keep, maildir:DIR, lmtp:HOST:PORT or lmtp:unix:PATH
+    #[argh(option, arg_name = "how", from_str_fn(far_side::deliver))]
+    deliver: Option<Deliver>,
     /// how mail for other domains leaves: none, smart:HOST:PORT or mx
     #[argh(option, arg_name = "how", from_str_fn(relay))]
     relay: Option<RelayRoute>,
@@ -174,6 +189,7 @@ impl Explain {
             domain: self.domain.clone(),
             recipients: self.recipients.clone(),
             aliases: self.aliases.clone(),
+            deliver: self.deliver.clone(),
             relay: self.relay.clone(),
             config: self.config.clone(),
             ..Options::default()
@@ -298,6 +314,10 @@ fn scheme(text: &str) -> Result<Scheme, String> {
 
 fn relay(text: &str) -> Result<RelayRoute, String> {
     text.parse().map_err(|_| RelayRoute::FORMS.to_owned())
+}
+
+fn relay_tls(text: &str) -> Result<TlsMode, String> {
+    text.parse().map_err(|_| format!("write {}", TlsMode::FORMS))
 }
 
 fn network(text: &str) -> Result<Network, String> {

@@ -3,7 +3,11 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use smtp_client::dns::a_label;
 use smtp_proto::address::{AddressError, Domain, DomainName, LocalPart, Mailbox};
+
+use crate::addressing::LocalAddressing;
+use crate::domain_key::domain_key;
 
 /// Local parts that exist at every served domain, and whole addresses. Compared without case: to tell `Bob` from `bob`
 /// helps nobody (RFC 5321, 2.4 leaves it to the host of the mailbox; on the way, case is kept).
@@ -11,6 +15,13 @@ use smtp_proto::address::{AddressError, Domain, DomainName, LocalPart, Mailbox};
 pub struct Recipients {
     local_parts: HashSet<String>,
     addresses: HashSet<(String, String)>,
+}
+
+/// What a line says.
+struct Entry {
+    local_part: LocalPart,
+    /// `None`: every served one.
+    domain: Option<Domain>,
 }
 
 /// A line is no recipient.
@@ -29,6 +40,8 @@ pub enum RecipientsReason {
     Address(AddressError),
     /// It is an address as it stands in a command, not as it stands in a list.
     AngleBrackets,
+    /// It can be no mailbox of this server.
+    NoMailbox,
     /// The domain, of which this server takes no mail: the line would do nothing.
     NotServed(String),
 }
@@ -44,6 +57,9 @@ impl fmt::Display for RecipientsReason {
         match self {
             RecipientsReason::Address(error) => write!(f, "{error}"),
             RecipientsReason::AngleBrackets => f.write_str("leave out the angle brackets"),
+            RecipientsReason::NoMailbox => f.write_str(
+                "the local part can be no directory below --deliver maildir, being empty or too long; take the line out",
+            ),
             RecipientsReason::NotServed(domain) => write!(f, "{domain} is not served here; add --domain"),
         }
     }
@@ -60,46 +76,43 @@ impl std::error::Error for RecipientsError {}
 impl Recipients {
     /// Reads the text of such a file. Empty lines and lines that begin with `#` say nothing.
     pub fn parse(text: &str) -> Result<Self, RecipientsError> {
-        Recipients::read(text, |_| true)
+        Recipients::read(text, |_| true, |_| true)
     }
 
-    /// The same for a host that takes mail for these domains: an address elsewhere is an error.
-    pub fn parse_for(text: &str, domains: &[DomainName]) -> Result<Self, RecipientsError> {
-        Recipients::read(text, |domain| {
-            domain.name().is_some_and(|name| domains.iter().any(|served| served.is(name.as_str())))
-        })
+    /// The same for a host that has only the domains and the mailboxes which `addressing` permits: what is elsewhere, or can
+    /// be no mailbox, is an error.
+    pub fn parse_for(text: &str, addressing: &LocalAddressing) -> Result<Self, RecipientsError> {
+        let is_served = |domain: &Domain| domain.name().is_some_and(|name| addressing.served(name).is_some());
+        Recipients::read(text, is_served, |name| addressing.can_be_mailbox(name))
     }
 
-    fn read(text: &str, is_served: impl Fn(&Domain) -> bool) -> Result<Self, RecipientsError> {
+    fn read(
+        text: &str,
+        is_served: impl Fn(&Domain) -> bool,
+        can_be_mailbox: impl Fn(&LocalPart) -> bool,
+    ) -> Result<Self, RecipientsError> {
         let mut recipients = Recipients::default();
         for (number, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            recipients.insert(line, &is_served).map_err(|reason| RecipientsError { line: number + 1, reason })?;
+            let entry = Entry::read(line).and_then(|entry| match &entry.domain {
+                Some(domain) if !is_served(domain) => Err(RecipientsReason::NotServed(domain.to_string())),
+                _ if !can_be_mailbox(&entry.local_part) => Err(RecipientsReason::NoMailbox),
+                _ => Ok(entry),
+            });
+            recipients.insert(&entry.map_err(|reason| RecipientsError { line: number + 1, reason })?);
         }
         Ok(recipients)
     }
 
-    fn insert(&mut self, line: &str, is_served: impl Fn(&Domain) -> bool) -> Result<(), RecipientsReason> {
-        if line.starts_with('<') && line.ends_with('>') {
-            return Err(RecipientsReason::AngleBrackets);
-        }
-        if line.contains('@') {
-            let mailbox: Mailbox = line.parse()?;
-            let domain = mailbox.domain().to_string();
-            if !is_served(mailbox.domain()) {
-                return Err(RecipientsReason::NotServed(domain));
-            }
-            self.addresses.insert((fold(mailbox.local_part().as_str()), fold(&domain)));
-        } else {
-            // A local part reads like the one of an address, quotes included.
-            let mailbox: Mailbox = format!("{line}@localhost").parse()?;
-            let local_part: &LocalPart = mailbox.local_part();
-            self.local_parts.insert(fold(local_part.as_str()));
-        }
-        Ok(())
+    fn insert(&mut self, entry: &Entry) {
+        let local_part = fold(entry.local_part.as_str());
+        match &entry.domain {
+            Some(domain) => self.addresses.insert((local_part, domain_key(domain))),
+            None => self.local_parts.insert(local_part),
+        };
     }
 
     /// How many there are.
@@ -110,7 +123,22 @@ impl Recipients {
     /// Whether somebody of this name has a mailbox.
     pub fn contains(&self, local_part: &str, domain: &DomainName) -> bool {
         let local_part = fold(local_part);
-        self.local_parts.contains(&local_part) || self.addresses.contains(&(local_part, fold(domain.as_str())))
+        self.local_parts.contains(&local_part) || self.addresses.contains(&(local_part, a_label(domain).into_owned()))
+    }
+}
+
+impl Entry {
+    fn read(line: &str) -> Result<Self, RecipientsReason> {
+        if line.starts_with('<') && line.ends_with('>') {
+            return Err(RecipientsReason::AngleBrackets);
+        }
+        if line.contains('@') {
+            let mailbox: Mailbox = line.parse()?;
+            return Ok(Entry { local_part: mailbox.local_part().clone(), domain: Some(mailbox.domain().clone()) });
+        }
+        // A local part reads like the one of an address, quotes included.
+        let mailbox: Mailbox = format!("{line}@localhost").parse()?;
+        Ok(Entry { local_part: mailbox.local_part().clone(), domain: None })
     }
 }
 
@@ -142,9 +170,9 @@ mod tests {
 
     #[test]
     fn an_address_that_would_do_nothing_is_refused() {
-        let domains = ["example.org".parse().unwrap(), "localhost".parse().unwrap()];
-        let said = |text: &str| Recipients::parse_for(text, &domains).map(|_| ()).map_err(|error| error.to_string());
-        assert_eq!(said("bob\nbob@EXAMPLE.org\nbob@localhost\n"), Ok(()));
+        let addressing = LocalAddressing::new(["example.org".parse().unwrap(), "localhost".parse().unwrap()]);
+        let said = |text: &str| Recipients::parse_for(text, &addressing).map(|_| ()).map_err(|error| error.to_string());
+        assert_eq!(said("bob\nbob@EXAMPLE.org\nbob@localhost\n\"\"\n"), Ok(()));
         for (text, expected) in [
             ("bob\nbob@other.example\n", "line 2: other.example is not served here; add --domain"),
             ("bob@sub.example.org\n", "line 1: sub.example.org is not served here; add --domain"),
@@ -152,6 +180,17 @@ mod tests {
             ("<bob>\n", "line 1: leave out the angle brackets"),
         ] {
             assert_eq!(said(text), Err(expected.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn who_can_be_no_directory_is_no_recipient_of_a_host_with_maildirs() {
+        let addressing = LocalAddressing::new(["example.org".parse().unwrap()]).with_maildirs();
+        let long = "\u{4e2d}".repeat(29);
+        assert!(Recipients::parse_for("bob\nbob+x@example.org\n", &addressing).is_ok());
+        for line in ["\"\"", "\"\"@example.org", &long, &format!("{long}+x")] {
+            let error = Recipients::parse_for(&format!("bob\n{line}\n"), &addressing).unwrap_err();
+            assert_eq!((error.line, error.reason), (2, RecipientsReason::NoMailbox), "{line}");
         }
     }
 }

@@ -58,6 +58,11 @@ pub(crate) fn unknown_recipient() -> Reply {
     Reply::literal::<550>(1, 1, "There is no such mailbox here")
 }
 
+/// RFC 3463, 3.2: X.1.1, "the address portion to the left of the "@" sign is invalid". Its form (X.1.3) is right.
+pub(crate) fn no_directory() -> Reply {
+    Reply::literal::<550>(1, 1, "There can be no such mailbox here: its name is empty or too long")
+}
+
 pub(crate) fn alias_not_relayed() -> Reply {
     Reply::literal::<550>(7, 1, "The address stands for one at another domain, and this server sends nothing there")
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::unistd::{Uid, User};
+use smtp_client::tls::{TlsMode, TlsOptions, TlsPolicyTable, Trust};
 use smtp_server::Config;
 use smtp_server::addressing::LocalAddressing;
 use smtp_server::aliases::{self, Aliases};
@@ -17,7 +18,8 @@ use smtp_server::policy::LocalPolicy;
 use smtp_server::proto::address::DomainName;
 use smtp_server::recipients::Recipients;
 use smtp_server::relay_route::RelayRoute;
-use smtp_server::reload::{CurrentAddressing, Reloader};
+use smtp_server::relay_tls::RelayTls;
+use smtp_server::reload::{Current, CurrentAddressing, Reloader};
 use smtp_server::spool::{Options as SpoolOptions, Spool};
 use smtp_server::tls::{Identity, IdentityError};
 use smtp_server::users::Users;
@@ -55,6 +57,8 @@ pub(crate) struct Setup {
     pub(crate) identity: Option<Reloader<Identity>>,
     /// What keeps the list of users up to date.
     pub(crate) users: Option<Reloader<Users>>,
+    /// What keeps the policies of TLS for mail that leaves up to date.
+    pub(crate) tls_policies: Reloader<TlsPolicyTable>,
 }
 
 impl Setup {
@@ -70,7 +74,9 @@ impl Setup {
         };
         let hostname = hostname(options);
         let reloader = addressing(settings, &hostname)?;
-        let far_side = far_side(options, &hostname, reloader.current())?;
+        let tls_policies = tls_policies(settings)?;
+        let relay_tls = relay_tls(settings, tls_policies.current())?;
+        let far_side = far_side(options, &hostname, reloader.current(), relay_tls)?;
         let identity = identity(settings)?;
         let users = users(settings)?;
         let mut config = config(options, hostname).map_err(wrong)?;
@@ -92,6 +98,7 @@ impl Setup {
             reloader,
             identity,
             users,
+            tls_policies,
         })
     }
 
@@ -99,7 +106,8 @@ impl Setup {
     /// say the same.
     pub(crate) fn check_places(&self) -> Result<(), Failure> {
         let user = self.account.as_ref().map_or_else(Uid::effective, |account| account.user);
-        Spool::check(&self.spool, user.as_raw()).map_err(|error| exit::open(&error))
+        Spool::check(&self.spool, user.as_raw()).map_err(|error| exit::open(&error))?;
+        self.far_side.check_layout()
     }
 
     /// Whether the certificate and the users can be read by whom this process has become: else they could not be read again
@@ -189,8 +197,51 @@ fn authenticator(options: &Options, users: &Reloader<Users>) -> Result<Arc<Authe
     }))
 }
 
+/// The list of destinations, and how to read it again.
+fn tls_policies(settings: &Settings) -> Result<Reloader<TlsPolicyTable>, Failure> {
+    let named = settings.options.tls_policy.clone().map(|path| (settings.name_of("tls-policy", &path), path));
+    let files = named.iter().map(|(_, path)| path.clone()).collect();
+    let read = move || match &named {
+        None => Ok(TlsPolicyTable::default()),
+        Some((name, path)) => {
+            let text = std::fs::read_to_string(path).map_err(|error| unreadable(name, &error))?;
+            TlsPolicyTable::parse(&text).map_err(|error| format!("{name}: {error}"))
+        }
+    };
+    Reloader::new(files, read).map_err(wrong)
+}
+
+/// How mail that leaves is protected.
+fn relay_tls(settings: &Settings, table: &Current<TlsPolicyTable>) -> Result<RelayTls, Failure> {
+    let options = &settings.options;
+    let mode = options.relay_tls.unwrap_or_default();
+    let is_given = [options.relay_tls.is_some(), options.relay_ca_file.is_some(), options.tls_policy.is_some()];
+    match options.relay.clone().unwrap_or_default() {
+        RelayRoute::None if is_given.contains(&true) => {
+            return Err(wrong("--relay-tls, --relay-ca-file and --tls-policy are of no use without --relay"));
+        }
+        RelayRoute::Mx if mode == TlsMode::Implicit => {
+            return Err(wrong("--relay-tls implicit is for a smart host: mail exchangers know TLS by STARTTLS only"));
+        }
+        _ => {}
+    }
+    let trust = match &options.relay_ca_file {
+        None => Trust::system(),
+        Some(path) => {
+            let name = settings.name_of("relay-ca-file", path);
+            Trust::only(path).map_err(|error| wrong(format!("{name}: {}", error.reason())))?
+        }
+    };
+    Ok(RelayTls::new(TlsOptions { mode, trust }, table.clone()))
+}
+
 /// Where accepted mail goes.
-fn far_side(options: &Options, hostname: &DomainName, addressing: &CurrentAddressing) -> Result<FarSide, Failure> {
+fn far_side(
+    options: &Options,
+    hostname: &DomainName,
+    addressing: &CurrentAddressing,
+    relay_tls: RelayTls,
+) -> Result<FarSide, Failure> {
     let deliver = options.deliver.clone().unwrap_or(Deliver::Keep);
     let relay = options.relay.clone().unwrap_or_default();
     // A kept message is not queued, so nobody would send it on.
@@ -205,10 +256,10 @@ fn far_side(options: &Options, hostname: &DomainName, addressing: &CurrentAddres
     Ok(FarSide {
         deliver,
         relay,
+        relay_tls,
         dns: options.dns.clone(),
         schedule: schedule::schedule(options).map_err(wrong)?,
         hostname: hostname.clone(),
-        listen: options.listen.clone(),
         has_several_domains: options.domain.len() > 1,
         addressing: addressing.clone(),
     })
@@ -222,8 +273,11 @@ fn read_addressing(settings: &Settings, hostname: &DomainName) -> Result<LocalAd
         given => given.to_vec(),
     };
     let mut addressing = LocalAddressing::new(domains).with_hostname(hostname.clone());
+    if matches!(options.deliver, Some(Deliver::Maildir(_))) {
+        addressing = addressing.with_maildirs();
+    }
     if let Some(path) = &options.recipients {
-        let recipients = read_recipients(path, &settings.name_of("recipients", path), addressing.domains())?;
+        let recipients = read_recipients(path, &settings.name_of("recipients", path), &addressing)?;
         addressing = addressing.with_recipients(recipients);
     }
     if options.relay.as_ref().is_some_and(RelayRoute::is_relaying) {
@@ -300,9 +354,9 @@ fn wrong(text: impl Into<String>) -> Failure {
     Failure::new(exit::CONFIG, text)
 }
 
-fn read_recipients(path: &Path, name: &str, domains: &[DomainName]) -> Result<Recipients, String> {
+fn read_recipients(path: &Path, name: &str, addressing: &LocalAddressing) -> Result<Recipients, String> {
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(name, &error))?;
-    Recipients::parse_for(&text, domains).map_err(|error| format!("{name}: {error}"))
+    Recipients::parse_for(&text, addressing).map_err(|error| format!("{name}: {error}"))
 }
 
 /// No more is read than an alias file may hold, and one octet, by which one that is too large shows.

@@ -12,9 +12,9 @@ use crate::envelope::{Envelope, Recipient};
 use crate::id::MessageId;
 use crate::recipient_state::RecipientState;
 
-/// An opaque destination key, set by a router.
+/// An opaque destination key, set by a router. Cheap to clone: whoever looks for work looks at every lane there is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lane(String);
+pub struct Lane(Arc<str>);
 
 /// Octets of a lane: a domain of the longest kind with some words around it.
 pub const LANE_OCTETS: usize = 400;
@@ -23,18 +23,18 @@ impl Lane {
     /// A lane by name. `None` if the name is empty, too long, or holds white space or control characters.
     pub fn new(name: &str) -> Option<Self> {
         let is_plain = !name.chars().any(|character| character.is_whitespace() || character.is_control());
-        (is_plain && (1..=LANE_OCTETS).contains(&name.len())).then(|| Lane(name.to_owned()))
+        (is_plain && (1..=LANE_OCTETS).contains(&name.len())).then(|| Lane(name.into()))
     }
 
     /// The lane in which new messages wait for their router.
     pub fn unrouted() -> Self {
-        Lane("unrouted".to_owned())
+        Lane("unrouted".into())
     }
 
     /// The lane in which recipients stand of whom the sender is to be told (see [`RecipientState`]). It opens for a message
     /// once nobody is at work on it and everybody was tried, so that one report tells of all.
     pub fn reports() -> Self {
-        Lane("reports".to_owned())
+        Lane("reports".into())
     }
 
     /// The name.
@@ -122,7 +122,7 @@ impl Claim {
 /// What became of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It stands in this lane from now on.
+    /// It stands in this lane from now on, or until the next start of the owner if nobody has tried it before.
     Routed(Lane),
     /// Others stand for it from now on: the targets of an alias, which come in as further recipients. Final.
     Expanded(Vec<Recipient>),

@@ -65,8 +65,13 @@ impl Engine {
     fn forget(&self, id: &MessageId) {
         let mut queue = lock(&self.queue);
         let states = queue.recipients(id).unwrap_or_default().to_vec();
-        states.iter().flat_map(RecipientState::reports_begun).for_each(|report| queue.admit(report));
+        let reports: Vec<&MessageId> = states.iter().flat_map(RecipientState::reports_begun).collect();
+        reports.iter().for_each(|report| queue.admit(report));
         queue.remove(id);
+        drop(queue);
+        if !reports.is_empty() {
+            self.note_change();
+        }
     }
 
     /// Takes a message that is corrupt or has vanished out of the queue.
@@ -131,9 +136,11 @@ impl Engine {
         };
         lock(&self.queue).end(claim.token());
         if lock(&self.queue).is_finished(id) {
+            // Nothing is due that was not due before, so nobody is woken.
             self.finish(id);
+        } else {
+            self.note_change();
         }
-        self.note_change();
         result.map(|()| Settled::Ok)
     }
 
@@ -152,15 +159,36 @@ impl Engine {
     }
 
     /// Steps of recipients, on disk and then in the queue.
+    ///
+    /// Where a recipient's mail goes is worth no write of its own, since a router that is asked again says it again: it comes
+    /// to disk with the first try that was put off.
     pub(crate) fn write(&self, id: &MessageId, changes: &[(usize, Change)]) -> Result<(), StoreError> {
-        if changes.is_empty() {
-            return Ok(());
+        let mut written = Ok(());
+        if !changes.iter().all(|(_, change)| matches!(change, Change::Outcome(Outcome::Routed(_)))) {
+            let lines = self.lines(id, changes);
+            written = durable::append(&*self.disk, &Folder::State.entry(id.as_str()), &lines);
         }
-        let lines: String = changes.iter().map(|(number, change)| state_record::print(*number, change)).collect();
-        let written = durable::append(&*self.disk, &Folder::State.entry(id.as_str()), &lines);
         self.apply(id, changes);
         self.note_change();
         written.map_err(|error| StoreError::from_io(format!("recording what became of message {id}"), error))
+    }
+
+    fn lines(&self, id: &MessageId, changes: &[(usize, Change)]) -> String {
+        let queue = lock(&self.queue);
+        let states = queue.recipients(id).unwrap_or_default();
+        let mut lines = String::new();
+        for (number, change) in changes {
+            let is_put_off = matches!(change, Change::Outcome(Outcome::Deferred(_)));
+            match states.get(*number) {
+                Some(state) if is_put_off && state.attempts == 0 && state.lane != Lane::unrouted() => {
+                    let route = Change::Outcome(Outcome::Routed(state.lane.clone()));
+                    lines.push_str(&state_record::print(*number, &route));
+                }
+                _ => {}
+            }
+            lines.push_str(&state_record::print(*number, change));
+        }
+        lines
     }
 
     fn apply(&self, id: &MessageId, changes: &[(usize, Change)]) {

@@ -189,6 +189,8 @@ fn stats_is_bounded() {
         let lane = Lane::new(&format!("mx:{number}.example")).unwrap();
         let routed = [0, 1].map(|recipient| (recipient, Outcome::Routed(lane.clone())));
         let _ = place.spool.settle(claim, &routed, Settlement::Done).unwrap();
+        let deferred = [0, 1].map(|recipient| (recipient, Outcome::Deferred("450 later".to_owned())));
+        let _ = place.spool.settle(place.claim(&lane), &deferred, Settlement::RetryAt(0)).unwrap();
     }
     let text = place.agrees("stats");
     assert_eq!(text.lines().filter(|line| line.starts_with("lane ")).count(), 20);

@@ -10,6 +10,7 @@ pub mod server;
 pub mod peer;
 pub mod transcript;
 pub mod scripted_server;
+pub mod unix_bridge;
 pub mod processes;
 pub mod site;
 pub mod dns_server;

@@ -42,10 +42,20 @@ impl Site {
 
     /// The same at an address that others know already.
     pub fn start_at(&self, address: &str, options: &[&str]) -> ServerProcess {
-        let (spool, mail) = (self.text("spool"), format!("maildir:{}", self.text("mail")));
-        let name = format!("mx.{}", self.domain);
-        let own = ["--listen", address, "--spool", &spool, "--domain", &self.domain, "--hostname", &name];
-        ServerProcess::start_as(&[&own[..], &["--deliver", &mail], options].concat())
+        let mail = format!("maildir:{}", self.text("mail"));
+        self.start_with(&[&["--listen", address, "--deliver", &mail], options].concat())
+    }
+
+    /// The same with mailboxes that a server of LMTP has.
+    pub fn start_before_lmtp(&self, lmtp: &str, options: &[&str]) -> ServerProcess {
+        let lmtp = format!("lmtp:{lmtp}");
+        self.start_with(&[&["--listen", "127.0.0.1:0", "--deliver", &lmtp], options].concat())
+    }
+
+    fn start_with(&self, options: &[&str]) -> ServerProcess {
+        let (spool, name) = (self.text("spool"), format!("mx.{}", self.domain));
+        let own = ["--spool", &spool, "--domain", &self.domain, "--hostname", &name];
+        ServerProcess::start_as(&[&own[..], options].concat())
     }
 
     /// The same as a host that passes mail of everybody on this machine on to this server.

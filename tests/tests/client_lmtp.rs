@@ -3,10 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
-use std::thread::JoinHandle;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use smtp_client::Connection;
@@ -14,6 +11,7 @@ use smtp_client::connection::ConnectError;
 use smtp_client::lmtp_server::LmtpServer;
 use smtp_client::proto::client::{Cause, Ending, Outcome, Stage};
 use smtp_tests::scripted_server::{Script, ScriptedServer, Session, content, in_haste, transaction};
+use smtp_tests::unix_bridge::UnixBridge;
 
 /// Where the scripted server is to be found.
 enum Way {
@@ -21,43 +19,15 @@ enum Way {
     Unix,
 }
 
-/// A Unix socket whose one connection is carried on to the scripted server.
-struct Bridge {
-    directory: tempfile::TempDir,
-    thread: JoinHandle<()>,
-}
-
-impl Bridge {
-    fn to(server: &ScriptedServer) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join("lmtp")).unwrap();
-        let name = server.name();
-        let thread = std::thread::spawn(move || {
-            let (near, _) = listener.accept().unwrap();
-            let far = TcpStream::connect(name).unwrap();
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    // Whichever side goes first, the other is told.
-                    let _ = io::copy(&mut &near, &mut &far);
-                    let _ = far.shutdown(Shutdown::Write);
-                });
-                let _ = io::copy(&mut &far, &mut &near);
-                let _ = near.shutdown(Shutdown::Write);
-            });
-        });
-        Bridge { directory, thread }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("lmtp")
-    }
-}
-
 /// Sends one message to three recipients.
 fn send(way: &Way, script: Script) -> (Result<Outcome, ConnectError>, Session) {
     let server = ScriptedServer::start([script]);
-    let bridge = matches!(way, Way::Unix).then(|| Bridge::to(&server));
-    let name = bridge.as_ref().map_or_else(|| server.name(), |bridge| format!("unix:{}", bridge.path().display()));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lmtp");
+    let (name, bridge) = match way {
+        Way::Tcp => (server.name(), None),
+        Way::Unix => (format!("unix:{}", path.display()), Some(UnixBridge::listen(&path, &server))),
+    };
     let name: LmtpServer = name.parse().unwrap();
     let outcome = Connection::open_lmtp(&name, in_haste()).map(|mut connection| {
         assert_eq!(connection.peer().to_string(), name.to_string());
@@ -66,9 +36,7 @@ fn send(way: &Way, script: Script) -> (Result<Outcome, ConnectError>, Session) {
         connection.quit();
         outcome
     });
-    if let Some(bridge) = bridge {
-        bridge.thread.join().unwrap();
-    }
+    drop(bridge);
     (outcome, server.finish_one())
 }
 

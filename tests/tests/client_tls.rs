@@ -1,6 +1,8 @@
 //! The client under TLS, against servers that are scripts: whom it believes, what it says in clear, and how it ends.
 //! Rows X053, X054, X055, X056, X060, X061, X063, X065, X066.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
+
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;

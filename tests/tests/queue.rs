@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use smtp_client::proto::address::ForwardPath;
 use smtp_client::queue::{Carrier, Parcel, Queue, Route, Router, Runner, Said, Settings, Transport, Verdict};
@@ -52,7 +54,7 @@ impl World {
     }
 }
 
-use smtp_tests::wait_until;
+use smtp_tests::{PATIENCE, wait_until};
 
 const START: i64 = 1_800_000_000;
 const DAY: i64 = 24 * 3_600;
@@ -410,4 +412,36 @@ fn who_waits_leaves_the_disk_alone() {
         runner.stop();
     });
     assert_eq!(with_rest, without_rest);
+}
+
+/// The end of a server: what is under way is finished, but a next host that says nothing is waited for only so long, and not at
+/// all in a hurry. What it had is in the queue.
+#[test]
+fn an_end_waits_only_so_long() {
+    let patience = Duration::from_millis(300);
+    for (is_silent, is_in_a_hurry) in [(false, false), (true, false), (true, true)] {
+        let (speak, silence) = channel::<()>();
+        let silence = Mutex::new(silence);
+        let world = World::new(move |_, _| {
+            // Until the test lets go of the other end.
+            let _ = silence.lock().unwrap().recv();
+            yes()
+        });
+        let disk = MemoryDisk::new();
+        let spool = open(&disk).unwrap();
+        put(&spool, "m", "<a@far.test>", &["<b@far.test>"]).unwrap();
+        let runner = Runner::start(queue(&spool, &world)).unwrap();
+        wait_until("the next host has the message", || world.tries("<b@far.test>").len() == 1);
+        let began = Instant::now();
+        if is_silent {
+            assert!(!runner.end(if is_in_a_hurry { PATIENCE } else { patience }, || is_in_a_hurry));
+            assert!(is_in_a_hurry || began.elapsed() >= patience, "{:?}", began.elapsed());
+            assert_eq!(listed(&disk), [("m".to_owned(), MessageState::Queued)]);
+        } else {
+            drop(speak);
+            assert!(runner.end(PATIENCE, || false));
+            assert!(listed(&disk).is_empty());
+        }
+        assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    }
 }

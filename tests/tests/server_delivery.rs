@@ -305,20 +305,3 @@ fn addresses_in_any_script() {
     assert_contains(&site.only_mail("%C3%A5se"), &["Action: failed\nStatus: 5.6.7\n", "d\u{f8}d@far.example"]);
     assert!(next.finish_one().commands.iter().all(|command| !command.starts_with("MAIL")));
 }
-
-/// A mailbox that cannot be written is a matter for later and for nobody else.
-#[test]
-fn trouble_in_one_mailbox() {
-    let site = Site::new("example.org");
-    let server = site.start(&[]);
-    hand_over(&server, "<alice@example.org>", &["<bob@example.org>"], LETTER);
-    site.wait_until_done();
-    fs::remove_dir_all(site.mail_directory("bob")).unwrap();
-    fs::write(site.mail_directory("bob"), "not a directory").unwrap();
-    hand_over(&server, "<alice@example.org>", &["<bob@example.org>", "<carol@example.org>"], LETTER);
-    let line = server.wait_for_line(|line| line.contains("status=deferred"));
-    assert!(line.contains("to=\"<bob@example.org>\"") && line.contains("reply=\"451 4.3.0 "), "{line}");
-    wait_until("the rest is delivered", || site.mail("carol").len() == 1);
-    wait_until("it is noted", || site.spool_tool(&["list", "--json"]).contains("\"remark\":\"451 4.3.0 "));
-    assert_eq!((site.spooled(), site.mail("alice").len()), (1, 0), "no report of what may still arrive");
-}

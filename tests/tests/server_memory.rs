@@ -5,7 +5,9 @@
 
 use std::thread;
 
+use smtp_tests::certificates::{Authority, Files};
 use smtp_tests::processes::ServerProcess;
+use smtp_tests::tls::Client;
 use tempfile::TempDir;
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -118,4 +120,28 @@ fn early_talkers() {
         assert!(said.starts_with("554 5.5.0 ") && said.lines().count() == 1 && is_in_order, "{octets:?}: {said:?}");
     }
     server.greeted().agree("QUIT");
+}
+
+/// A conversation under TLS that says nothing costs what rustls keeps, keys and small buffers, and the stack of its thread that
+/// the handshake has touched, which is the larger part and stays with the thread.
+#[test]
+fn idle_connections_under_tls() {
+    const CONNECTIONS: u64 = 200;
+    let certificates = tempfile::tempdir().unwrap();
+    let authority = Authority::new("tests").unwrap();
+    let files = Files::write(certificates.path(), &authority, &authority.issue().unwrap()).unwrap();
+    let (certificate, key) = (files.certificate.to_str().unwrap(), files.key.to_str().unwrap());
+    let (_directory, server) = server(&["--threads", "250", "--tls-cert", certificate, "--tls-key", key]);
+    let client = Client::trusting(&authority);
+    let connect = |count: u64| -> Vec<_> { (0..count).map(|_| server.greeted()).collect() };
+    // In clear first, so that what threads need once is there already.
+    connect(CONNECTIONS).iter_mut().for_each(|peer| drop(peer.agree("QUIT")));
+    let before = server.resident_octets();
+    let mut peers = connect(CONNECTIONS);
+    let in_clear = server.resident_octets().saturating_sub(before) / CONNECTIONS;
+    peers.iter_mut().for_each(|peer| peer.start_tls(&client));
+    let under_tls = server.resident_octets().saturating_sub(before) / CONNECTIONS;
+    println!("octets for each idle connection: {in_clear} in clear, {under_tls} under TLS");
+    assert!(under_tls < 64 << 10, "{under_tls} octets each");
+    peers.iter_mut().for_each(|peer| drop(peer.agree("QUIT")));
 }

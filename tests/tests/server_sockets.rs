@@ -11,6 +11,8 @@ use std::process::Command;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use smtp_tests::processes::{ServerProcess, program};
+use smtp_tests::site::hand_over;
+use tempfile::TempDir;
 
 /// A command that becomes a server with `listener` as its descriptor 3.
 fn server_on(listener: &TcpListener, arguments: &[&str]) -> Command {
@@ -38,5 +40,20 @@ fn a_socket_that_is_handed_over_is_served() {
     let output =
         server_on(&listener, &["--listen", "127.0.0.1:0", "--spool", spool.to_str().unwrap()]).output().unwrap();
     assert_eq!(output.status.code(), Some(78));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("--listen has no place"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--listen and --listen-tls have no place"));
+
+    our_own_address_is_known(&place);
+}
+
+/// Row N272: the address was not said with --listen, and mail for it does not go out to come in again.
+fn our_own_address_is_known(place: &TempDir) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = |name: &str| place.path().join(name).into_os_string().into_string().unwrap();
+    let (spool, mail) = (text("delivering"), format!("maildir:{}", text("mail")));
+    let own = ["--spool", &spool, "--deliver", &mail, "--hostname", "mx.example.org"];
+    let relay = ["--relay", "mx", "--relay-from", "127.0.0.0/8"];
+    let server = ServerProcess::spawn(&mut server_on(&listener, &[&own[..], &relay[..]].concat()));
+    hand_over(&server, "<alice@mx.example.org>", &["<bob@[127.0.0.1]>"], "Subject: x\r\n\r\n");
+    let line = server.wait_for_line(|line| line.contains("to=\"<bob@[127.0.0.1]>\""));
+    assert!(line.contains("status=failed reply=\"550 5.4.6 ") && line.contains("is this host"), "{line}");
 }

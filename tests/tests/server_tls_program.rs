@@ -179,6 +179,37 @@ fn files_that_change() {
     assert_eq!(server.seen().iter().filter(|line| line.contains("ERROR")).count(), 1, "told once");
 }
 
+/// One line for each handshake that fails, with the reason; none for whoever just goes away, and never an ERROR.
+#[test]
+fn what_the_log_tells() {
+    let place = Place::new();
+    let spool = text_of(&place.path("spool"));
+    let (certificate, key) = (text_of(&place.files.certificate), text_of(&place.files.key));
+    let listen = ["--listen-tls", "127.0.0.1:0", "--spool", &spool, "--tls-cert", &certificate, "--tls-key", &key];
+    let server = ServerProcess::start_as(&listen);
+    let stranger = Authority::new("another").unwrap();
+    let trusting = Client::trusting(&place.authority);
+    server.connect().leave();
+    for (client, said) in [
+        (Some(Client::trusting(&stranger)), "received fatal alert: UnknownCA"),
+        (Some(trusting.offering(&["h2"])), "peer doesn't support any known protocol"),
+        (None, "received corrupt message of type InvalidContentType"),
+    ] {
+        let mut peer = server.connect();
+        match client {
+            Some(client) => assert!(peer.shake_hands(&client).is_err(), "{said}"),
+            None => peer.send("EHLO client.example\r\n"),
+        }
+        let line = server.wait_for_line(|line| line.contains("status="));
+        let address = peer.address();
+        let expected = format!("peer={address} status=refused: TLS handshake: {said}");
+        assert!(line.contains("INFO") && line.ends_with(&expected), "{line}");
+    }
+    let lines = server.seen();
+    assert_eq!(lines.iter().filter(|line| line.contains("peer=")).count(), 3, "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("ERROR")), "{lines:#?}");
+}
+
 /// What root can read is of no use if the user whom the server becomes cannot: `--check` says so, and so does the start.
 #[test]
 fn a_key_that_the_service_user_cannot_read() {

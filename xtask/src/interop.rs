@@ -1,20 +1,23 @@
 //! `cargo xtask interop`: real mail with programs that others wrote.
 //!
 //! Our server against six clients, our client against five servers, by DATA and, where both sides know it, by BDAT, one of
-//! them by LMTP; and two readers of the Maildirs that we write. Every message is compared octet for octet with what was
+//! them by LMTP; the clients also under TLS, and OpenSSL by hand; and two readers of the Maildirs that we write. Every message is compared octet for octet with what was
 //! meant to arrive: line ends normalised to CRLF, a CRLF behind the last line, and without the fields that the receiver put
-//! on top. Our server stands before a Postfix and behind one, as a relay and as the last host. And our resolver against a DNS
-//! server, which tells where mail goes.
+//! on top. Our server stands before a Postfix and behind one, as a relay and as the last host, and before a Dovecot that has the
+//! mailboxes. And our resolver against a DNS server, which tells where mail goes.
 
 mod shapes;
 mod exim;
 mod clients;
 mod our_server;
+mod openssl;
+mod our_tls;
 mod servers;
 mod our_client;
 mod dns;
 mod our_maildir;
 mod our_relay;
+mod our_lmtp;
 
 use crate::workshop::Outcome;
 use crate::workshop::process::is_installed;
@@ -40,6 +43,8 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     let scratch = Scratch::new("interop")?;
     println!("\n== their clients, our server");
     our_server::run(&programs, &scratch, &mut tally)?;
+    println!("\n== their clients, our server under TLS");
+    our_tls::run(&programs, &scratch, &mut tally)?;
     println!("\n== our client, their servers");
     our_client::run(&programs, &scratch, &mut tally)?;
     println!("\n== our resolver, their DNS server");
@@ -48,6 +53,7 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     our_maildir::run(&scratch, &mut tally)?;
     println!("\n== our server between others");
     our_relay::run(&programs, &mut tally)?;
+    our_lmtp::run(&programs, &mut tally)?;
     drop(scratch);
     tally.finish()
 }

@@ -32,7 +32,7 @@ tasks, the one to begin with first:
   interop   our server and our client against swaks, curl, msmtp, Python, Postfix, Exim, Dovecot and dnsmasq
   torture   kills, power cuts, full disks: is everything there that was acknowledged?  [--quick]
   certs     an authority and a server's certificate for trying TLS out, into target/certs  [DIR]
-  load      10,000 messages, a large one, 1,000 idle connections, a full pool; with figures
+  load      10,000 messages, a large one, 1,000 idle connections, a full pool; with figures  [WORD]...
 
 interop and torture skip what is not installed, and say so; with --require-all, or CI=true in the environment, whatever
 is skipped counts as failed. Debian does not install Exim beside Postfix: it may lie unpacked in target/peers/exim, where

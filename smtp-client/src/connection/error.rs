@@ -106,6 +106,30 @@ impl ConnectError {
     }
 }
 
+impl ConnectError {
+    /// Who was called, if that came to an address.
+    fn peer(&self) -> Option<&Peer> {
+        match self {
+            ConnectError::Connect(peer, ..) => Some(peer),
+            ConnectError::Session(circumstances, _)
+            | ConnectError::Tls(circumstances, _)
+            | ConnectError::Login(circumstances, _) => Some(&circumstances.peer),
+            ConnectError::Name(_) | ConnectError::HelloName(_) | ConnectError::Resolve(..) | ConnectError::Io(_) => {
+                None
+            }
+        }
+    }
+
+    /// The same in words for strangers, who may get them in a report: the path of a socket concerns nobody outside this host.
+    pub fn without_path(&self) -> String {
+        let text = self.to_string();
+        match self.peer() {
+            Some(peer @ Peer::Unix(_)) => text.strip_prefix(&format!("{peer}: ")).map(str::to_owned).unwrap_or(text),
+            _ => text,
+        }
+    }
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

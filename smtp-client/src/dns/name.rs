@@ -1,6 +1,7 @@
 //! A name to be looked up: wider than a mail domain, since hosts with an underscore exist and are reached, and
 //! narrower, since DNS holds ASCII.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -82,6 +83,21 @@ impl TryFrom<&DomainName> for Name {
     }
 }
 
+/// The one spelling by which domains are compared and filed: lower case and A-labels, since `bücher.example` and
+/// `xn--bcher-kva.example` are one domain (RFC 5890, 2.3.2.4). What has no
+/// such form stays as it is, and is equal to itself alone.
+pub fn a_label(domain: &DomainName) -> Cow<'_, str> {
+    let text = domain.as_str();
+    let folded = || match text.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        true => Cow::Owned(text.to_ascii_lowercase()),
+        false => Cow::Borrowed(text),
+    };
+    match text.is_ascii() {
+        true => folded(),
+        false => Name::try_from(domain).map_or_else(|_| folded(), |name| Cow::Owned(name.0)),
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -143,6 +159,21 @@ mod tests {
         ] {
             let name = domain.parse::<DomainName>().map(|domain| Name::try_from(&domain));
             assert_eq!(name.unwrap().as_ref().map(Name::as_str).map_err(Clone::clone), expected, "{domain:?}");
+        }
+    }
+
+    /// Row X156.
+    #[test]
+    fn one_spelling_of_each_domain() {
+        for (domain, expected) in [
+            ("Example.ORG", "example.org"),
+            ("example.org", "example.org"),
+            ("bücher.Example", "xn--bcher-kva.example"),
+            ("BÜCHER.example", "xn--bcher-kva.example"),
+            ("XN--Bcher-KVA.example", "xn--bcher-kva.example"),
+            ("a\u{ad}\u{378}.Example", "a\u{ad}\u{378}.example"),
+        ] {
+            assert_eq!(a_label(&domain.parse().unwrap()), expected, "{domain:?}");
         }
     }
 

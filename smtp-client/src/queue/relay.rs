@@ -153,17 +153,18 @@ fn is_cut_off(result: &Result<smtp_proto::reply::Reply, smtp_proto::client::Fail
 /// RFC 3463: X.4.1, nobody answers; X.4.2, the conversation broke; X.4.4, no way there; X.7.4, TLS is not to be had; X.7.5, it
 /// is, but not with whom it should be; X.7.8, it does not know us; what the host says, as it says it.
 fn no_connection(name: &str, error: &ConnectError) -> Verdict {
+    let words = error.without_path();
     let text = match error {
         ConnectError::Session(_, Ending::TlsNotOffered) => format!("4.7.4 {error}"),
         ConnectError::Session(_, Ending::Refused(Stage::StartTls, _)) => format!("4.7.4 TLS is required: {error}"),
         ConnectError::Tls(..) => format!("4.7.5 {error}"),
         ConnectError::Login(..) => format!("4.7.8 {error}"),
         ConnectError::Session(_, Ending::Refused(_, reply) | Ending::Goodbye(reply)) => reply.to_string(),
-        ConnectError::Session(..) => format!("4.4.2 {error}"),
-        ConnectError::Connect(..) | ConnectError::Io(_) => format!("4.4.1 {error}"),
-        ConnectError::Resolve(..) if error.is_transient() => format!("4.4.3 {error}"),
-        ConnectError::Resolve(..) => format!("5.4.4 {error}"),
-        ConnectError::Name(_) | ConnectError::HelloName(_) => format!("4.3.5 {error}"),
+        ConnectError::Session(..) => format!("4.4.2 {words}"),
+        ConnectError::Connect(..) | ConnectError::Io(_) => format!("4.4.1 {words}"),
+        ConnectError::Resolve(..) if error.is_transient() => format!("4.4.3 {words}"),
+        ConnectError::Resolve(..) => format!("5.4.4 {words}"),
+        ConnectError::Name(_) | ConnectError::HelloName(_) => format!("4.3.5 {words}"),
     };
     let said = Said::by(name, text);
     // What is wrong with our own names, or with our password, is our own fault.

@@ -11,7 +11,7 @@ use smtp_proto::address::DomainName;
 use smtp_proto::printable::Printable;
 
 use super::{TlsMode, TlsOptions};
-use crate::dns::Name;
+use crate::dns::a_label;
 
 /// Who knows how mail for a destination is to be protected. Asked before each connection, so an answer may change.
 pub trait TlsPolicies: Send + Sync {
@@ -105,13 +105,13 @@ impl TlsPolicyTable {
     }
 }
 
-/// As DNS knows it, so that it does not matter in which letters it was written; an address in brackets as it is.
+/// In its one spelling; an address in brackets as it is.
 fn canonical(destination: &str) -> Option<String> {
     if destination.starts_with('[') {
         return Some(destination.to_ascii_lowercase());
     }
     let name: DomainName = destination.strip_suffix('.').unwrap_or(destination).parse().ok()?;
-    Name::try_from(&name).ok().map(|name| name.as_str().to_ascii_lowercase())
+    Some(a_label(&name).into_owned())
 }
 
 #[cfg(test)]

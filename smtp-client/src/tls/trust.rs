@@ -148,18 +148,22 @@ impl fmt::Debug for Trust {
     }
 }
 
+impl TrustError {
+    /// What is wrong with the file, without its name.
+    pub fn reason(&self) -> String {
+        match self {
+            TrustError::Read(_, pem::Error::Io(error)) => error.to_string(),
+            TrustError::Read(_, error) => format!("it is no PEM: {error}"),
+            TrustError::Empty(_) => "there is no certificate in it; PEM is wanted (BEGIN CERTIFICATE)".to_owned(),
+            TrustError::Certificate(_, error) => format!("a certificate in it cannot be used: {error}"),
+        }
+    }
+}
+
 impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |path: &PathBuf| Printable(&path.to_string_lossy()).to_string();
-        match self {
-            TrustError::Read(path, error) => write!(f, "{}: {error}", name(path)),
-            TrustError::Empty(path) => {
-                write!(f, "{}: there is no certificate in it; PEM is wanted (BEGIN CERTIFICATE)", name(path))
-            }
-            TrustError::Certificate(path, error) => {
-                write!(f, "{}: a certificate in it cannot be used: {error}", name(path))
-            }
-        }
+        let (TrustError::Read(path, _) | TrustError::Empty(path) | TrustError::Certificate(path, _)) = self;
+        write!(f, "{}: {}", Printable(&path.to_string_lossy()), self.reason())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use smtp_client::dns::a_label;
 use smtp_proto::address::DomainName;
 
 use super::{LocalAddressing, Outcome, Refusal};
@@ -39,8 +40,8 @@ impl LocalAddressing {
     fn check_alias(&self, alias: &Alias) -> Result<(), AddressingError> {
         let is_at = |domain: &&DomainName| match alias.name() {
             Name::LocalPart(_) => true,
-            Name::Mailbox(mailbox) => mailbox.domain().name().is_some_and(|name| domain.is(name.as_str())),
-            Name::CatchAll(name) => domain.is(name.as_str()),
+            Name::Mailbox(mailbox) => mailbox.domain().name().is_some_and(|name| a_label(domain) == a_label(name)),
+            Name::CatchAll(name) => a_label(domain) == a_label(name),
         };
         if matches!(alias.name(), Name::CatchAll(_)) && self.recipients.is_none() {
             return Err(wrong(alias, AddressingReason::NothingToCatch));
@@ -85,6 +86,9 @@ fn advice(refusal: Refusal) -> &'static str {
         Refusal::Unknown => "which is nobody here; add it to the recipients or mend the line",
         Refusal::Elsewhere | Refusal::NotRelayed => {
             "which is at a domain not served here, and nothing is relayed; see --relay"
+        }
+        Refusal::NoDirectory => {
+            "which can be no directory below --deliver maildir, being empty or too long; name another mailbox"
         }
         Refusal::Odd => "which holds a route; name the mailbox itself",
         Refusal::Circle => "to itself and to nobody else; name a mailbox",

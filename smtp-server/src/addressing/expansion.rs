@@ -9,6 +9,7 @@ use smtp_proto::address::{DomainName, ForwardPath};
 
 use super::{LocalAddressing, LocalMailbox, Meaning, Refusal, is_postmaster};
 use crate::aliases::Alias;
+use crate::domain_key::domain_key;
 
 /// Aliases that may stand between an address and a mailbox. More is a mistake, and nobody could follow it.
 pub const MOST_DEPTH: usize = 32;
@@ -196,6 +197,7 @@ impl<'a> Walk<'a> {
             Meaning::Elsewhere if named_by.is_some() => (elsewhere(&address), Outcome::Refused(Refusal::NotRelayed)),
             Meaning::Elsewhere => (elsewhere(&address), Outcome::Refused(Refusal::Elsewhere)),
             Meaning::Odd => (here(&address), Outcome::Refused(Refusal::Odd)),
+            Meaning::NoDirectory => (here(&address), Outcome::Refused(Refusal::NoDirectory)),
             Meaning::Unknown => (here(&address), Outcome::Refused(Refusal::Unknown)),
         };
         if !self.taken.insert(place) {
@@ -242,7 +244,7 @@ fn elsewhere(address: &ForwardPath) -> Place<'static> {
     Place::Address(match address {
         ForwardPath::Postmaster => address.to_string(),
         ForwardPath::Mailbox(mailbox) => {
-            format!("<{}@{}>", mailbox.local_part(), mailbox.domain().to_string().to_ascii_lowercase())
+            format!("<{}@{}>", mailbox.local_part(), domain_key(mailbox.domain()))
         }
     })
 }

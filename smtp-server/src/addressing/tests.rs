@@ -28,6 +28,7 @@ fn meaning(host: &LocalAddressing, text: &str) -> String {
         Meaning::Alias { alias, domain } => format!("{} at {domain}", alias.name()),
         Meaning::Elsewhere => "elsewhere".to_owned(),
         Meaning::Odd => "odd".to_owned(),
+        Meaning::NoDirectory => "no directory".to_owned(),
         Meaning::Unknown => "unknown".to_owned(),
     }
 }
@@ -112,6 +113,62 @@ fn without_a_list_of_recipients() {
         assert_eq!(meaning(&host, text), expected, "{text}");
     }
     assert_eq!(meaning(&LocalAddressing::new([]), "<Postmaster>"), "postmaster@localhost");
+}
+
+/// Row X156: one domain, whichever of its spellings stands in the settings, in a list, in an alias, or comes in RCPT.
+#[test]
+fn a_domain_in_all_its_spellings() {
+    let spellings = ["b\u{fc}cher.example", "B\u{dc}CHER.Example", "xn--bcher-kva.example", "XN--BCHER-KVA.EXAMPLE"];
+    for served in spellings {
+        for written in spellings {
+            let addressing =
+                LocalAddressing::new([served.parse().unwrap()]).with_hostname("mx.example".parse().unwrap());
+            let recipients = Recipients::parse_for(&format!("bob@{written}\n"), &addressing).unwrap();
+            let aliases = format!("sales@{written}: bob@{served}, bob\n@{written}: catcher@far.example\n");
+            let aliases = Aliases::parse_for(&aliases, addressing.domains()).unwrap();
+            let host = addressing.with_recipients(recipients).with_aliases(aliases).with_relaying();
+            assert_eq!(host.check(), Ok(()), "{served} {written}");
+            for asked in spellings {
+                let at = |local_part: &str| format!("<{local_part}@{asked}>");
+                assert_eq!(meaning(&host, &at("bob")), format!("bob@{served}"), "{written} {asked}");
+                assert_eq!(meaning(&host, &at("postmaster")), format!("postmaster@{served}"), "{written} {asked}");
+                assert_eq!(ends(&host, &at("sales")), [format!("<bob@{served}> in bob@{served}")], "{written} {asked}");
+                assert_eq!(ends(&host, &at("eve")), ["<catcher@far.example> relayed"], "{written} {asked}");
+                assert_eq!(meaning(&host, &format!("<bob@mail.{asked}>")), "elsewhere");
+            }
+        }
+    }
+    // Elsewhere too, one place gets one copy.
+    let host = host(None, "all: ann@b\u{fc}cher.example, ann@XN--bcher-kva.example\n").with_relaying();
+    assert_eq!(ends(&host, "<all@us.example>").len(), 1);
+}
+
+/// What can be no directory has no mailbox where mailboxes are directories, and may still be a name for others.
+#[test]
+fn names_that_can_be_no_directory() {
+    let long = "\u{4e2d}".repeat(29);
+    let paths = ["<\"\"@us.example>".to_owned(), format!("<{long}@us.example>"), format!("<{long}+x@us.example>")];
+    let elsewhere = host(None, "");
+    let in_maildirs = host(None, "").with_maildirs();
+    for path_text in &paths {
+        assert_eq!(elsewhere.accepts(&path(path_text)), Ok(()), "{path_text}");
+        assert_eq!(meaning(&in_maildirs, path_text), "no directory");
+        assert_eq!(in_maildirs.accepts(&path(path_text)), Err(Refusal::NoDirectory));
+        let reply = Refusal::NoDirectory.reply();
+        assert!(!reply.is_transient() && reply.to_string().starts_with("550 5.1.1 "), "{reply}");
+    }
+    assert_eq!(meaning(&in_maildirs, "<\"+x\"@us.example>"), "+x@us.example");
+
+    let error = host(None, &format!("sales: bob, {long}\n")).with_maildirs().check().unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("line 1: sales leads to <{long}@us.example>, which can be no directory")),
+        "{error}"
+    );
+    let named = host(Some("bob"), &format!("\"\": bob\n{long}: bob\n@us.example: bob\n")).with_maildirs();
+    assert_eq!(named.check(), Ok(()));
+    for path_text in &paths {
+        assert_eq!(ends(&named, path_text), ["<bob@us.example> in bob@us.example"], "{path_text}");
+    }
 }
 
 /// Rows N094, N218.

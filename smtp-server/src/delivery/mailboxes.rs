@@ -1,14 +1,18 @@
 //! The mailboxes of this host: Maildirs, or a server of LMTP that has them.
 
-use smtp_client::connection::{Connection, Options};
+use smtp_client::connection::{ConnectError, Connection, Options};
 use smtp_client::lmtp_server::LmtpServer;
 use smtp_client::queue::relay::SmtpCarrier;
 use smtp_client::queue::{Carrier, Parcel, Said, Verdict};
+use smtp_client::quoted::Quoted;
 use smtp_proto::address::{Domain, ForwardPath, Mailbox};
+use smtp_proto::client::Ending;
 use smtp_spool::Recipient;
 
 use crate::addressing::is_postmaster;
+use crate::domain_key::domain_key;
 use crate::maildir::{Maildir, MaildirError, UniqueName};
+use crate::replies;
 
 /// Where the mailboxes of this host are.
 pub enum Mailboxes {
@@ -42,11 +46,20 @@ impl Mailboxes {
             Mailboxes::Lmtp { server, hello_name } => {
                 let call = move || {
                     let options = Options { hello_name: Some(hello_name.clone()), ..Options::default() };
-                    Connection::open_lmtp(server, options)
+                    Connection::open_lmtp(server, options).inspect_err(|error| complain(server, error))
                 };
                 Ok(Box::new(SmtpCarrier::open("lmtp", Box::new(call))?))
             }
         }
+    }
+}
+
+/// What a server of LMTP says is said to the sender too. That none is there, only we can mend.
+fn complain(server: &LmtpServer, error: &ConnectError) {
+    if !matches!(error, ConnectError::Session(_, Ending::Refused(..) | Ending::Goodbye(_))) {
+        log::error!(
+            "the mailboxes at {server} are out of reach: {error}; is the server of LMTP running, and open to our user?"
+        );
     }
 }
 
@@ -59,7 +72,7 @@ struct Hand<'a> {
 
 impl Hand<'_> {
     fn is_here(&self, domain: &Domain) -> bool {
-        domain.name().zip(self.host.name()).is_some_and(|(domain, host)| host.is(domain.as_str()))
+        domain_key(domain) == domain_key(self.host)
     }
 
     fn deliver(&self, parcel: &Parcel<'_>, number: usize, recipient: &Recipient) -> Result<Verdict, MaildirError> {
@@ -79,18 +92,27 @@ impl Hand<'_> {
     }
 }
 
+/// In words that a report may carry to a stranger: where our mailboxes lie, and what is wrong there, the log says.
+fn verdict(error: &MaildirError) -> Verdict {
+    match error {
+        MaildirError::Name(_) => Verdict::Failed(Said::here(replies::no_directory().to_string())),
+        MaildirError::Full { .. } => {
+            Verdict::Deferred(Said::here("452 4.2.2 There is no room in the mailbox now; it is tried again"))
+        }
+        MaildirError::Failed { .. } | MaildirError::Content(_) => {
+            Verdict::Deferred(Said::here("451 4.3.0 The mailbox cannot be written to now; it is tried again"))
+        }
+    }
+}
+
 impl Carrier for Hand<'_> {
     /// One mailbox after the other: what is wrong with one of them is not wrong with the next.
     fn carry(&mut self, parcel: &Parcel<'_>) -> Vec<Verdict> {
         let deliver = |(number, recipient): &(usize, &Recipient)| {
             self.deliver(parcel, *number, recipient).unwrap_or_else(|error| {
-                let code = match &error {
-                    error if !error.is_transient() => "553 5.1.3",
-                    error if error.is_full() => "452 4.2.2",
-                    _ => "451 4.3.0",
-                };
-                let said = Said::here(format!("{code} {error}"));
-                if error.is_transient() { Verdict::Deferred(said) } else { Verdict::Failed(said) }
+                let (id, path) = (parcel.claim().id(), Quoted(&recipient.forward_path));
+                log::error!("id={id} to={path}: {error}");
+                verdict(&error)
             })
         };
         parcel.recipients.iter().map(deliver).collect()

@@ -84,6 +84,9 @@ fn addresses_and_their_directories() {
     let by_domain = Place::with(Layout::DomainAndLocalPart);
     by_domain.deliver("Bob@Example.ORG", 0).unwrap();
     assert_eq!(by_domain.names("example.org/bob/new").len(), 1);
+    by_domain.deliver("bob@b\u{fc}cher.example", 0).unwrap();
+    by_domain.deliver("bob@XN--bcher-kva.example", 1).unwrap();
+    assert_eq!(by_domain.names("xn--bcher-kva.example/bob/new").len(), 2);
 
     let Place { maildir, directory } = Place::new();
     let mut maildir = maildir;

@@ -17,18 +17,48 @@ use crate::workshop::{Outcome, failure::ensure};
 /// How long one message may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How a conversation begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// And stays as it is.
+    Clear,
+    StartTls,
+    /// TLS from the first octet.
+    TlsFirst,
+}
+
+impl Way {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Way::Clear => "in clear",
+            Way::StartTls => "by STARTTLS",
+            Way::TlsFirst => "TLS first",
+        }
+    }
+}
+
+/// Our server, as a client is told to find it.
+pub(super) struct Target<'a> {
+    pub(super) address: SocketAddr,
+    pub(super) way: Way,
+    /// Whom to trust, a file. Of no use in clear.
+    pub(super) authority: &'a Path,
+}
+
 /// A client.
 pub(super) struct Client {
     /// What it is called.
     pub(super) name: &'static str,
     /// How to get what it lacks here.
     pub(super) lacks: fn() -> Option<&'static str>,
+    /// How to get what it lacks here for TLS. `None`: it knows no TLS, or is not asked for it.
+    pub(super) lacks_for_tls: Option<fn() -> Option<&'static str>>,
     /// Whether it can send several messages over one connection.
     pub(super) keeps_connection: bool,
     /// What it puts behind every message on its own account.
     pub(super) appends: &'static [u8],
     /// Sends a message to its recipients.
-    pub(super) send: fn(SocketAddr, &Shape, &Scratch) -> Outcome,
+    pub(super) send: fn(&Target<'_>, &Shape, &Scratch) -> Outcome,
 }
 
 /// All of them.
@@ -36,6 +66,7 @@ pub(super) const CLIENTS: [Client; 7] = [
     Client {
         name: "swaks",
         lacks: || unless_installed("swaks", "install swaks"),
+        lacks_for_tls: Some(lacks_perl_tls),
         keeps_connection: false,
         appends: b"",
         send: swaks,
@@ -43,6 +74,7 @@ pub(super) const CLIENTS: [Client; 7] = [
     Client {
         name: "curl",
         lacks: || unless_installed("curl", "install curl"),
+        lacks_for_tls: Some(|| None),
         keeps_connection: true,
         appends: b"",
         send: curl,
@@ -50,6 +82,7 @@ pub(super) const CLIENTS: [Client; 7] = [
     Client {
         name: "python3",
         lacks: || unless_installed("python3", "install python3"),
+        lacks_for_tls: Some(|| None),
         keeps_connection: true,
         appends: b"",
         send: smtplib,
@@ -57,6 +90,7 @@ pub(super) const CLIENTS: [Client; 7] = [
     Client {
         name: "msmtp",
         lacks: || unless_installed("msmtp", "install msmtp"),
+        lacks_for_tls: Some(|| None),
         keeps_connection: false,
         appends: b"",
         send: msmtp,
@@ -64,6 +98,7 @@ pub(super) const CLIENTS: [Client; 7] = [
     Client {
         name: "smtp-source",
         lacks: || unless_installed("smtp-source", "install postfix"),
+        lacks_for_tls: None,
         keeps_connection: true,
         appends: b"\r\n",
         send: smtp_source,
@@ -71,16 +106,18 @@ pub(super) const CLIENTS: [Client; 7] = [
     Client {
         name: "Exim",
         lacks: super::exim::lacks,
+        lacks_for_tls: None,
         keeps_connection: true,
         appends: b"",
-        send: |server, shape, _scratch| exim::send(server, shape, Content::Data),
+        send: |target, shape, _scratch| exim::send(target.address, shape, Content::Data),
     },
     Client {
         name: "Exim by BDAT",
         lacks: super::exim::lacks,
+        lacks_for_tls: None,
         keeps_connection: true,
         appends: b"",
-        send: |server, shape, _scratch| exim::send(server, shape, Content::Bdat),
+        send: |target, shape, _scratch| exim::send(target.address, shape, Content::Bdat),
     },
 ];
 
@@ -90,13 +127,20 @@ pub(super) fn recipients(shape: &Shape) -> Vec<String> {
     std::iter::once("bob@localhost".to_owned()).chain(others).collect()
 }
 
-fn swaks(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
+fn lacks_perl_tls() -> Option<&'static str> {
+    let has_it = process::run(Command::new("perl").args(["-MNet::SSLeay", "-e1"]), PATIENCE);
+    let is_there = has_it.is_ok_and(|finished| finished.status.success());
+    (!is_there).then_some("install libnet-ssleay-perl")
+}
+
+fn swaks(target: &Target<'_>, shape: &Shape, scratch: &Scratch) -> Outcome {
     // It puts a line end of its own behind what it is given, and an empty line behind the header section, whatever is
     // there; so a message without a body is handed over as it is to travel.
     let content = shape.octets.strip_suffix(b"\r\n").unwrap_or(&shape.octets);
     let is_empty = content.ends_with(b"\r\n");
     let content = if is_empty { [content, b"\r\n."].concat() } else { content.to_vec() };
     let file = scratch.file("swaks.eml", content)?;
+    let server = target.address;
     let mut command = Command::new("swaks");
     command.args(["--hide-all", "--helo", "client.example.org", "--from", SENDER]);
     command.args(["--to", &recipients(shape).join(","), "--server", &server.ip().to_string()]);
@@ -104,17 +148,25 @@ fn swaks(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
     if is_empty {
         command.arg("--no-data-fixup");
     }
+    if target.way != Way::Clear {
+        let way = if target.way == Way::TlsFirst { "--tls-on-connect" } else { "--tls" };
+        command.args([way, "--tls-verify", "--tls-ca-path"]).arg(target.authority);
+    }
     must_succeed(&mut command)
 }
 
-fn curl(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
+fn curl(target: &Target<'_>, shape: &Shape, scratch: &Scratch) -> Outcome {
     let file = scratch.file("curl.eml", &shape.octets)?;
+    let (server, scheme) = (target.address, if target.way == Way::TlsFirst { "smtps" } else { "smtp" });
     let mut command = Command::new("curl");
     for copy in 0..shape.copies {
         if copy > 0 {
             command.arg("--next");
         }
-        command.args(["--silent", "--show-error", "--url", &format!("smtp://{server}/client.example.org")]);
+        command.args(["--silent", "--show-error", "--url", &format!("{scheme}://{server}/client.example.org")]);
+        if target.way != Way::Clear {
+            command.args(["--ssl-reqd", "--cacert"]).arg(target.authority);
+        }
         command.args(["--mail-from", SENDER]).arg("--upload-file").arg(&file);
         for recipient in recipients(shape) {
             command.args(["--mail-rcpt", &recipient]);
@@ -123,42 +175,57 @@ fn curl(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
     must_succeed(&mut command)
 }
 
-/// Host, port, copies, options of MAIL, sender, file; then the recipients.
+/// Host, port, way, authority, copies, options of MAIL, sender, file; then the recipients.
 const SMTPLIB: &str = "
-import smtplib, sys
-host, port, copies, options, sender, file = sys.argv[1:7]
+import smtplib, ssl, sys
+host, port, way, authority, copies, options, sender, file = sys.argv[1:9]
 content = open(file, 'rb').read()
-with smtplib.SMTP(host, int(port), 'client.example.org', timeout=50) as server:
+trust = {} if way == 'Clear' else {'context': ssl.create_default_context(cafile=authority)}
+first = way == 'TlsFirst'
+connect, early = (smtplib.SMTP_SSL, trust) if first else (smtplib.SMTP, {})
+with connect(host, int(port), 'client.example.org', timeout=50, **early) as server:
+    if way == 'StartTls':
+        server.starttls(**trust)
     for _ in range(int(copies)):
-        refused = server.sendmail(sender, sys.argv[7:], content, mail_options=options.split())
+        refused = server.sendmail(sender, sys.argv[9:], content, mail_options=options.split())
         assert not refused, refused
 ";
 
-fn smtplib(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
+fn smtplib(target: &Target<'_>, shape: &Shape, scratch: &Scratch) -> Outcome {
     let file = scratch.file("smtplib.eml", &shape.octets)?;
     let options = if shape.is_eight_bit() { "BODY=8BITMIME" } else { "" };
     let mut command = Command::new("python3");
-    command.args(["-c", SMTPLIB, &server.ip().to_string(), &server.port().to_string(), &shape.copies.to_string()]);
-    command.args([options, SENDER]).arg(&file).args(recipients(shape));
+    let (ip, port) = (target.address.ip().to_string(), target.address.port().to_string());
+    command.args(["-c", SMTPLIB, &ip, &port, &format!("{:?}", target.way)]).arg(target.authority);
+    command.args([&shape.copies.to_string(), options, SENDER]).arg(&file).args(recipients(shape));
     must_succeed(&mut command)
 }
 
-fn msmtp(server: SocketAddr, shape: &Shape, _scratch: &Scratch) -> Outcome {
+fn msmtp(target: &Target<'_>, shape: &Shape, _scratch: &Scratch) -> Outcome {
     let mut command = Command::new("msmtp");
     // With a host on the command line it reads no configuration.
-    command.args([&format!("--host={}", server.ip()), &format!("--port={}", server.port())]);
-    command.args(["--domain=client.example.org", "--tls=off", "--auth=off", &format!("--from={SENDER}"), "--"]);
+    command.args([&format!("--host={}", target.address.ip()), &format!("--port={}", target.address.port())]);
+    let tls: &[&str] = match target.way {
+        Way::Clear => &["--tls=off"],
+        Way::StartTls => &["--tls=on", "--tls-starttls=on"],
+        Way::TlsFirst => &["--tls=on", "--tls-starttls=off"],
+    };
+    command.args(tls);
+    if target.way != Way::Clear {
+        command.arg(format!("--tls-trust-file={}", target.authority.display()));
+    }
+    command.args(["--domain=client.example.org", "--auth=off", &format!("--from={SENDER}"), "--"]);
     // It is made to stand in for sendmail: the message comes as files have it, and goes out with CRLF.
     must_succeed_with_input(command.args(recipients(shape)), &with_lf(&shape.octets))
 }
 
-fn smtp_source(server: SocketAddr, shape: &Shape, scratch: &Scratch) -> Outcome {
+fn smtp_source(target: &Target<'_>, shape: &Shape, scratch: &Scratch) -> Outcome {
     // It makes CRLF of each LF.
     let file = scratch.file("smtp-source.eml", with_lf(&shape.octets))?;
     let mut command = Command::new("smtp-source");
     command.args(["-s", "1", "-d", "-m", &shape.copies.to_string(), "-M", "client.example.org", "-f", SENDER]);
     command.args(["-t", "bob@localhost", "-r", &shape.recipients.to_string()]).arg("-F").arg(&file);
-    command.arg(format!("inet:{server}"));
+    command.arg(format!("inet:{}", target.address));
     must_succeed(&mut with_system_directories(command))
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use smtp_spool::{MessageId, Reader};
 
 use super::SENDER;
-use super::clients::{CLIENTS, Client, recipients};
+use super::clients::{CLIENTS, Client, Target, Way, recipients};
 use super::shapes::{self, Shape};
 use crate::workshop::failure::ensure;
 use crate::workshop::letter::{difference, without_trace};
@@ -21,6 +21,7 @@ use crate::workshop::{OrFail, Outcome};
 pub(super) fn run(programs: &Programs, scratch: &Scratch, tally: &mut Tally) -> Outcome {
     let spool = scratch.at("spool");
     let server = Server::start(programs, &spool, &["--hostname", "mail.example.test"])?;
+    let target = Target { address: server.address, way: Way::Clear, authority: Path::new("") };
     let mut seen = BTreeSet::new();
     for client in &CLIENTS {
         if let Some(remedy) = (client.lacks)() {
@@ -28,22 +29,23 @@ pub(super) fn run(programs: &Programs, scratch: &Scratch, tally: &mut Tally) -> 
             continue;
         }
         for shape in shapes::all().iter().filter(|shape| shape.copies == 1 || client.keeps_connection) {
-            let result = send_and_compare(client, &server, shape, scratch, &spool, &mut seen);
+            let result = send_and_compare(client, &target, shape, scratch, &spool, &mut seen);
             tally.check(&format!("{} to our server: {}", client.name, shape.name), result.map(|()| String::new()));
         }
     }
     server.stop()
 }
 
-fn send_and_compare(
+/// One client sends one shape; what is new in the spool is compared with it.
+pub(super) fn send_and_compare(
     client: &Client,
-    server: &Server,
+    target: &Target<'_>,
     shape: &Shape,
     scratch: &Scratch,
     spool: &Path,
     seen: &mut BTreeSet<MessageId>,
 ) -> Outcome {
-    let sent = (client.send)(server.address, shape, scratch);
+    let sent = (client.send)(target, shape, scratch);
     let arrived = arrivals(spool, seen)?;
     sent?;
     ensure(arrived.len() == shape.copies, || format!("{} messages arrived, not {}", arrived.len(), shape.copies))?;

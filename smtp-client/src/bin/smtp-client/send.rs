@@ -31,6 +31,7 @@ use crate::messages::{self, Prepared, Stopped, Wishes};
 use crate::tls::TlsWishes;
 use crate::watch::Watch;
 use crate::{complain, exit, login, tls};
+use progress::Interruption;
 use report::Reporter;
 
 /// Sends messages: files, the messages of an mbox (a file that begins with "From ") or a Maildir, and what is below any
@@ -324,7 +325,14 @@ fn deliver(send: &Send, access: &Access, Named { mut batch, names }: Named, watc
     };
     let retries = Retries::times(send.retries.into());
     let plan = Plan { retries, give_up_at, connections: send.parallel, rehearsal };
-    let reporter = Reporter::new(&names, send.called(), send.json, batch.sent_before(), !send.transcript);
+    let interruption = match (batch.has_journal(), rehearsal) {
+        (true, _) => Interruption::KeepsPlace,
+        (false, None) => Interruption::LosesPlace,
+        (false, Some(_)) => Interruption::Harmless,
+    };
+    // A transcript goes where the bar would be.
+    let interruption = (!send.transcript).then_some(interruption);
+    let reporter = Reporter::new(&names, send.called(), send.json, batch.sent_before(), interruption);
     batch.send(&plan, &reporter, &|| connect(send, access, watch, give_up_at));
     reporter.summarise(&batch);
     let codes = exit::code(batch.reports().map(|report| report.delivery));

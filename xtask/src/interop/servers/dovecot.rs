@@ -108,7 +108,7 @@ impl Dovecot {
     }
 
     /// The same, called by another way.
-    pub(super) fn over_unix_socket(mut self) -> Self {
+    pub(crate) fn over_unix_socket(mut self) -> Self {
         self.is_called_over_unix_socket = true;
         self
     }

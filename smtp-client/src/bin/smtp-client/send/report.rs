@@ -17,7 +17,7 @@ use smtp_client::proto::printable::Printable;
 use smtp_client::proto::reply::Reply;
 use smtp_client::queue_id;
 
-use super::progress::Progress;
+use super::progress::{Interruption, Progress};
 use crate::complain;
 use crate::tls;
 
@@ -55,14 +55,14 @@ enum Worst {
 const WORST: [&str; 5] = ["accepted", "would be taken", "not sent", "refused", "not now"];
 
 impl<'a> Reporter<'a> {
-    /// `sent_before`: messages that an earlier run has sent. A bar is drawn if there is a terminal for it, and if it
-    /// `may_draw`.
+    /// `sent_before`: messages that an earlier run has sent. A bar is drawn if there is a terminal for it, and something to
+    /// be said about an interruption.
     pub(super) fn new(
         names: &'a [String],
         server: &'a (dyn Display + Sync),
         is_json: bool,
         sent_before: usize,
-        may_draw: bool,
+        interruption: Option<Interruption>,
     ) -> Self {
         let waiting = names.len() - sent_before;
         Reporter {
@@ -71,7 +71,7 @@ impl<'a> Reporter<'a> {
             is_json,
             sent_before,
             began: Instant::now(),
-            progress: Progress::new(if may_draw { waiting } else { 0 }),
+            progress: Progress::new(waiting, interruption),
             counts: Mutex::default(),
         }
     }
