@@ -61,6 +61,7 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
         "tls-key" => options.tls_key.is_none(),
         "users" => options.users.is_none(),
         "relay-ca-file" => options.relay_ca_file.is_none(),
+        "relay-password-file" => options.relay_password_file.is_none(),
         "tls-policy" => options.tls_policy.is_none(),
         _ => true,
     });
@@ -69,8 +70,17 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
 }
 
 /// Settings whose value is a path.
-const PATHS: [&str; 8] =
-    ["spool", "recipients", "aliases", "tls-cert", "tls-key", "users", "relay-ca-file", "tls-policy"];
+const PATHS: [&str; 9] = [
+    "spool",
+    "recipients",
+    "aliases",
+    "tls-cert",
+    "tls-key",
+    "users",
+    "relay-ca-file",
+    "relay-password-file",
+    "tls-policy",
+];
 
 /// What stands before a path in the value of `deliver`.
 const PATH_PREFIXES: [&str; 2] = ["maildir:", "lmtp:unix:"];
@@ -158,6 +168,8 @@ fn merge(first: Options, second: Options) -> Options {
         tls_key: first.tls_key.or(second.tls_key),
         relay_tls: first.relay_tls.or(second.relay_tls),
         relay_ca_file: first.relay_ca_file.or(second.relay_ca_file),
+        relay_user: first.relay_user.or(second.relay_user),
+        relay_password_file: first.relay_password_file.or(second.relay_password_file),
         tls_policy: first.tls_policy.or(second.tls_policy),
         hostname: first.hostname.or(second.hostname),
         domain: list(first.domain, second.domain),

@@ -91,6 +91,12 @@ pub(crate) struct Options {
     /// or none; read again when it changes
     #[argh(option, arg_name = "file")]
     pub(crate) tls_policy: Option<PathBuf>,
+    /// who to log in as at the server of --relay smart; with it, --relay-tls is require unless something else is said
+    #[argh(option, arg_name = "name")]
+    pub(crate) relay_user: Option<String>,
+    /// a file with the password of --relay-user, one line; read at the start
+    #[argh(option, arg_name = "file")]
+    pub(crate) relay_password_file: Option<PathBuf>,
     /// what becomes of mail for this host: keep, it stays in the spool (the default); maildir:DIR; lmtp:HOST:PORT or
     /// lmtp:unix:PATH
     #[argh(option, arg_name = "how", from_str_fn(far_side::deliver))]

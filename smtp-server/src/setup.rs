@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::unistd::{Uid, User};
+use smtp_client::login::{self, Login, PasswordError};
 use smtp_client::tls::{TlsMode, TlsOptions, TlsPolicyTable, Trust};
 use smtp_server::Config;
 use smtp_server::addressing::LocalAddressing;
@@ -16,6 +17,7 @@ use smtp_server::auth::Authenticator;
 use smtp_server::config::MOST_THREADS;
 use smtp_server::policy::LocalPolicy;
 use smtp_server::proto::address::DomainName;
+use smtp_server::proto::sasl::client::Credentials;
 use smtp_server::recipients::Recipients;
 use smtp_server::relay_route::RelayRoute;
 use smtp_server::relay_tls::RelayTls;
@@ -76,7 +78,7 @@ impl Setup {
         let reloader = addressing(settings, &hostname)?;
         let tls_policies = tls_policies(settings)?;
         let relay_tls = relay_tls(settings, tls_policies.current())?;
-        let far_side = far_side(options, &hostname, reloader.current(), relay_tls)?;
+        let far_side = far_side(options, &hostname, reloader.current(), relay_tls, relay_login(settings)?)?;
         let identity = identity(settings)?;
         let users = users(settings)?;
         let mut config = config(options, hostname).map_err(wrong)?;
@@ -214,7 +216,9 @@ fn tls_policies(settings: &Settings) -> Result<Reloader<TlsPolicyTable>, Failure
 /// How mail that leaves is protected.
 fn relay_tls(settings: &Settings, table: &Current<TlsPolicyTable>) -> Result<RelayTls, Failure> {
     let options = &settings.options;
-    let mode = options.relay_tls.unwrap_or_default();
+    // Who tells a password wants to know to whom.
+    let default = if options.relay_user.is_some() { TlsMode::Require } else { TlsMode::default() };
+    let mode = options.relay_tls.unwrap_or(default);
     let is_given = [options.relay_tls.is_some(), options.relay_ca_file.is_some(), options.tls_policy.is_some()];
     match options.relay.clone().unwrap_or_default() {
         RelayRoute::None if is_given.contains(&true) => {
@@ -235,12 +239,34 @@ fn relay_tls(settings: &Settings, table: &Current<TlsPolicyTable>) -> Result<Rel
     Ok(RelayTls::new(TlsOptions { mode, trust }, table.clone()))
 }
 
+/// Who we are at the server that takes all mail that leaves. The password may be for root alone to read, so it is read before
+/// the server becomes somebody else, and not again.
+fn relay_login(settings: &Settings) -> Result<Option<Login>, Failure> {
+    let options = &settings.options;
+    let (user, path) = match (&options.relay_user, &options.relay_password_file) {
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Err(wrong("--relay-user wants a password: add --relay-password-file")),
+        (None, Some(_)) => return Err(wrong("--relay-password-file is of no use without --relay-user")),
+        (Some(user), Some(path)) => (user.clone(), path),
+    };
+    if !matches!(options.relay, Some(RelayRoute::Smart(_))) {
+        return Err(wrong("--relay-user is for --relay smart:HOST:PORT; nobody else asks who we are"));
+    }
+    let name = settings.name_of("relay-password-file", path);
+    let secret = login::read_password(path).map_err(|error| match error {
+        PasswordError::Io(error) => wrong(unreadable(&name, &error)),
+        error => wrong(format!("{name}: {error}")),
+    })?;
+    Ok(Some(Login { credentials: Credentials { name: user, secret }, mechanism: None, in_clear: false }))
+}
+
 /// Where accepted mail goes.
 fn far_side(
     options: &Options,
     hostname: &DomainName,
     addressing: &CurrentAddressing,
     relay_tls: RelayTls,
+    relay_login: Option<Login>,
 ) -> Result<FarSide, Failure> {
     let deliver = options.deliver.clone().unwrap_or(Deliver::Keep);
     let relay = options.relay.clone().unwrap_or_default();
@@ -257,6 +283,7 @@ fn far_side(
         deliver,
         relay,
         relay_tls,
+        relay_login,
         dns: options.dns.clone(),
         schedule: schedule::schedule(options).map_err(wrong)?,
         hostname: hostname.clone(),
