@@ -162,6 +162,7 @@ fn merge(first: Options, second: Options) -> Options {
         listen: list(first.listen, second.listen),
         listen_tls: list(first.listen_tls, second.listen_tls),
         listen_submission: list(first.listen_submission, second.listen_submission),
+        listen_submissions: list(first.listen_submissions, second.listen_submissions),
         users: first.users.or(second.users),
         allow_plaintext_auth: first.allow_plaintext_auth,
         tls_cert: first.tls_cert.or(second.tls_cert),

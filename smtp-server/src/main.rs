@@ -62,7 +62,7 @@ fn run(options: Options) -> Result<(), Failure> {
         say("the configuration is valid");
         return Ok(());
     }
-    let listeners = sockets::listeners(&setup.listen, &setup.listen_tls, &setup.listen_submission)?;
+    let listeners = sockets::listeners(&setup.places)?;
     privileges::raise_descriptor_limit();
     privileges::drop_to(setup.account.as_ref())?;
     setup.check_files()?;

@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// (may be given several times; needs --users)
     #[argh(option, arg_name = "addr:port", from_str_fn(address))]
     pub(crate) listen_submission: Vec<SocketAddr>,
+    /// the same for clients that begin with TLS, as on port 465 (may be given several times)
+    #[argh(option, arg_name = "addr:port", from_str_fn(address))]
+    pub(crate) listen_submissions: Vec<SocketAddr>,
     /// the server's certificate and those above it, as PEM: with it the server offers STARTTLS; read again when it changes
     #[argh(option, arg_name = "pem")]
     pub(crate) tls_cert: Option<PathBuf>,

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,6 +31,7 @@ use crate::far_side::FarSide;
 use crate::options::{Deliver, Options};
 use crate::privileges::Account;
 use crate::schedule;
+use crate::sockets::Place;
 
 /// RFC 5321, 4.5.3.1.7 and 4.5.3.1.8: what everybody must be able to receive.
 const LEAST_MESSAGE_OCTETS: u64 = 64 * 1024;
@@ -42,10 +42,8 @@ const MOST_PEM_OCTETS: u64 = 1 << 20;
 /// All that is needed to start.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    /// All empty if nothing was said.
-    pub(crate) listen: Vec<SocketAddr>,
-    pub(crate) listen_tls: Vec<SocketAddr>,
-    pub(crate) listen_submission: Vec<SocketAddr>,
+    /// Where to listen, and for what; empty if nothing was said.
+    pub(crate) places: Vec<Place>,
     pub(crate) spool: PathBuf,
     pub(crate) spool_options: SpoolOptions,
     /// Whom to become, if anybody.
@@ -85,9 +83,7 @@ impl Setup {
         config.auth = users.as_ref().map(|users| authenticator(options, users)).transpose()?;
         config.tls = identity.as_ref().map(|reloader| reloader.current().clone());
         Ok(Setup {
-            listen: options.listen.clone(),
-            listen_tls: options.listen_tls.clone(),
-            listen_submission: options.listen_submission.clone(),
+            places: Place::all(options),
             spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
             spool_options: SpoolOptions { keep_max_bytes: options.keep_max_bytes, ..SpoolOptions::default() },
             account,
@@ -146,6 +142,9 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
         (None, None) if !options.listen_tls.is_empty() => {
             return Err(wrong("--listen-tls needs a certificate: add --tls-cert and --tls-key"));
         }
+        (None, None) if !options.listen_submissions.is_empty() => {
+            return Err(wrong("--listen-submissions needs a certificate: add --tls-cert and --tls-key"));
+        }
         (None, None) => return Ok(None),
         (Some(_), None) => return Err(wrong("--tls-cert is of no use without its key: add --tls-key")),
         (None, Some(_)) => return Err(wrong("--tls-key is of no use without its certificate: add --tls-cert")),
@@ -170,6 +169,9 @@ fn users(settings: &Settings) -> Result<Option<Reloader<Users>>, Failure> {
         return match () {
             () if !options.listen_submission.is_empty() => {
                 Err(wrong("--listen-submission is for those who can log in: add --users FILE"))
+            }
+            () if !options.listen_submissions.is_empty() => {
+                Err(wrong("--listen-submissions is for those who can log in: add --users FILE"))
             }
             () if options.allow_plaintext_auth => Err(wrong("--allow-plaintext-auth is of no use without --users")),
             () => Ok(None),
@@ -326,13 +328,10 @@ pub(crate) fn hostname(options: &Options) -> DomainName {
 
 /// An address can be bound once. Port 0 is another port each time.
 pub(crate) fn check_listeners(options: &Options) -> Result<(), String> {
-    let plain = options.listen.iter().map(|address| ("listen", address));
-    let tls = options.listen_tls.iter().map(|address| ("listen-tls", address));
-    let submission = options.listen_submission.iter().map(|address| ("listen-submission", address));
-    let mut all = plain.chain(tls).chain(submission);
     let mut seen = HashSet::new();
-    match all.find(|(_, address)| address.port() != 0 && !seen.insert(**address)) {
-        Some((name, address)) => Err(format!("{name} \"{address}\": given twice")),
+    let is_twice = |place: &Place| place.address.port() != 0 && !seen.insert(place.address);
+    match Place::all(options).into_iter().find(is_twice) {
+        Some(Place { setting, address, .. }) => Err(format!("{setting} \"{address}\": given twice")),
         None => Ok(()),
     }
 }
@@ -428,6 +427,8 @@ fn localhost() -> DomainName {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]

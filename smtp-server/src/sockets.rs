@@ -6,35 +6,55 @@ use listenfd::ListenFd;
 use smtp_server::listener::{self, Listener};
 
 use crate::exit::{self, Failure};
+use crate::options::Options;
 
 /// Where to listen if nobody says anything: for this host only.
 const DEFAULT: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, 2525));
 
-/// Sockets from the service manager (`LISTEN_FDS`), else those that `--listen`, `--listen-tls` and `--listen-submission` name,
-/// else the default. Both at once would leave open who decides.
-pub(crate) fn listeners(
-    plain: &[SocketAddr],
-    tls_first: &[SocketAddr],
-    submission: &[SocketAddr],
-) -> Result<Vec<Listener>, Failure> {
+/// Where to listen, for what, and which setting says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) setting: &'static str,
+    pub(crate) address: SocketAddr,
+    is_tls_first: bool,
+    is_submission: bool,
+}
+
+impl Place {
+    /// All that the settings name.
+    pub(crate) fn all(options: &Options) -> Vec<Place> {
+        let kinds = [
+            ("listen", &options.listen, false, false),
+            ("listen-tls", &options.listen_tls, true, false),
+            ("listen-submission", &options.listen_submission, false, true),
+            ("listen-submissions", &options.listen_submissions, true, true),
+        ];
+        let places = kinds.into_iter().flat_map(|(setting, addresses, is_tls_first, is_submission)| {
+            addresses.iter().map(move |address| Place { setting, address: *address, is_tls_first, is_submission })
+        });
+        places.collect()
+    }
+
+    fn bind(&self) -> Result<Listener, Failure> {
+        let socket = listener::bind(self.address).map_err(|error| exit::bind(self.address, &error))?;
+        Ok(Listener { socket, is_tls_first: self.is_tls_first, is_submission: self.is_submission })
+    }
+}
+
+/// Sockets from the service manager (`LISTEN_FDS`), else those that the settings name, else the default. Both at once would
+/// leave open who decides.
+pub(crate) fn listeners(places: &[Place]) -> Result<Vec<Listener>, Failure> {
     let mut inherited = ListenFd::from_env();
-    let bind = |address: SocketAddr, is_tls_first, is_submission| {
-        let socket = listener::bind(address).map_err(|error| exit::bind(address, &error))?;
-        Ok(Listener { socket, is_tls_first, is_submission })
-    };
-    let is_default = plain.is_empty() && tls_first.is_empty() && submission.is_empty();
-    match (inherited.len(), is_default) {
-        (0, true) => Ok(vec![bind(DEFAULT, false, false)?]),
-        (0, false) => {
-            let plain = plain.iter().map(|address| bind(*address, false, false));
-            let tls_first = tls_first.iter().map(|address| bind(*address, true, false));
-            plain.chain(tls_first).chain(submission.iter().map(|address| bind(*address, false, true))).collect()
-        }
+    match (inherited.len(), places) {
+        (0, []) => Place { setting: "listen", address: DEFAULT, is_tls_first: false, is_submission: false }
+            .bind()
+            .map(|listener| vec![listener]),
+        (0, places) => places.iter().map(Place::bind).collect(),
         // Nothing says which of them were meant for TLS or for submissions; STARTTLS and AUTH work on all.
-        (count, true) => (0..count).map(|number| take(&mut inherited, number).map(Listener::from)).collect(),
-        (_, false) => Err(Failure::new(
+        (count, []) => (0..count).map(|number| take(&mut inherited, number).map(Listener::from)).collect(),
+        (_, [place, ..]) => Err(Failure::new(
             exit::CONFIG,
-            "the service manager hands sockets over, so --listen, --listen-tls and --listen-submission have no place",
+            format!("the service manager hands sockets over, so --{} has no place", place.setting),
         )),
     }
 }

@@ -211,6 +211,10 @@ fn bad_input() {
         peer.expect("NOOP", "250 2.0.0 OK");
     }
     let mut peer = server.greeted();
+    // Row X105: LOGIN begins with the server's question, and clients that answer before it are understood.
+    let mut hasty = server.greeted();
+    hasty.expect(format!("AUTH LOGIN {}", base64::encode(b"ann")), "334 UGFzc3dvcmQ6");
+    hasty.expect(base64::encode(PASSWORD.as_bytes()), "235 2.7.0 Authentication succeeded");
     // A NUL too many, and names and passwords of nothing: whatever is wrong, the client hears the same.
     let wrong = "535 5.7.8 The user name or the password is wrong";
     for (message, expected) in

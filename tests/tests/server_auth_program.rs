@@ -83,6 +83,10 @@ fn settings_that_cannot_be() {
             vec!["--listen-submission", "127.0.0.1:0"],
             "--listen-submission is for those who can log in: add --users FILE",
         ),
+        (
+            vec!["--listen-submissions", "127.0.0.1:0"],
+            "--listen-submissions needs a certificate: add --tls-cert and --tls-key",
+        ),
         (vec!["--allow-plaintext-auth"], "--allow-plaintext-auth is of no use without --users"),
         (
             vec!["--users", &users],
@@ -135,6 +139,28 @@ fn lines_for_the_list() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{arguments:?} {output:?}");
         assert!(!String::from_utf8_lossy(&output.stderr).contains("secret"));
     }
+}
+
+/// Row X152: submissions under TLS from the first octet on; nobody else's mail is taken there either.
+#[test]
+fn submissions_with_tls_first() {
+    let place = Place::new();
+    let users = place.write("users", &line("ann", "secret", "scram-sha-256"));
+    let tls = place.tls();
+    let tls: Vec<&str> = tls.iter().map(String::as_str).collect();
+    let spool = place.path("spool");
+    let options = ["--listen-submissions", "127.0.0.1:0", "--spool", &spool, "--users", &users];
+    let server = ServerProcess::start_as(&[&tls[..], &options].concat());
+    for line in ["TLS comes first on ", "submissions are taken on "] {
+        assert!(server.seen().contains(&format!("{line}{}", server.address)));
+    }
+    let mut peer = Peer::connect(server.address);
+    peer.shake_hands(&Client::trusting(&place.authority)).unwrap();
+    peer.expect_greeting();
+    assert!(offer(&mut peer).is_some());
+    assert_eq!(peer.say("MAIL FROM:<a@b.example>")[..9], *"530 5.7.0");
+    assert_eq!(log_in(&mut peer, "ann", "secret")[..3], *"235");
+    peer.send_message("a@b.example", &["x@localhost"], "text\r\n");
 }
 
 /// Row X096: the list is read again, and what it allows shows at the next connection.

@@ -1,4 +1,4 @@
-//! AUTH: the dialogue, and what it is refused for. Rows X058, X096, X097, X098, X099, X100, X101, X102, X106, X107, X108,
+//! AUTH: the dialogue, and what it is refused for. Rows X051, X058, X096, X097, X098, X099, X100, X101, X102, X106, X107, X108,
 //! X110, X111, X116, X118, X119, X120.
 
 use super::*;
