@@ -111,15 +111,23 @@ impl Targets {
         found.map(|hosts| Targets { hosts }).map_err(|cause| NoTarget { domain: domain.clone(), cause })
     }
 
-    /// All addresses in their order, with this port.
+    /// All addresses in their order, with this port. One that two hosts share stands there once.
     pub fn addresses(&self, port: u16) -> Vec<Target> {
         let pairs = self.hosts.iter().flat_map(|host| host.addresses.iter().map(move |address| (host, *address)));
-        let target = |(host, address): (&Host, IpAddr)| {
+        let mut targets: Vec<Target> = Vec::new();
+        for (host, address) in pairs {
             let target = Target::from(SocketAddr::new(address, port));
+            if targets.iter().any(|other| other.address == target.address) {
+                continue;
+            }
             // An address in brackets is a name to mail only.
-            if host.name.starts_with('[') { target } else { Target { name: host.name.clone(), ..target } }
-        };
-        pairs.map(target).collect()
+            targets.push(if host.name.starts_with('[') {
+                target
+            } else {
+                Target { name: host.name.clone(), ..target }
+            });
+        }
+        targets
     }
 
     /// The host that has this address: with whom [`crate::Connection::open_any`] has come to talk.

@@ -93,7 +93,8 @@ pub struct ReportedRecipient<'a> {
     pub status: EnhancedCode,
     /// The last reply on one line, as [`Reply`](crate::reply::Reply) prints it; or, in our own words, why there was none.
     pub diagnostic: Option<&'a str>,
-    /// The host that gave that reply, if any host was talked to: its name, perhaps with its address behind.
+    /// The host that gave that reply, if any host was talked to, as people read it: its name, perhaps with a port and the
+    /// address in brackets behind. The field for programs has the name alone.
     pub remote_mta: Option<&'a str>,
     /// When it was last tried.
     pub last_attempt: Option<Timestamp>,

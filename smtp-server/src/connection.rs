@@ -90,7 +90,7 @@ impl Connection<'_, '_> {
     fn talk(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         self.stream.prepare(self.host.config.session.command_timeout)?;
         if self.stream.is_tls() {
-            self.handshake = Some(begin_tls(self.host).map_err(io::Error::other)?);
+            self.handshake = Some(begin_tls(self.host, self.peer).map_err(io::Error::other)?);
             self.shake_hands(buffer)?;
         }
         self.offer_auth();
@@ -212,15 +212,12 @@ impl Connection<'_, '_> {
             Question::Hello(hello) => host.policy.hello(&client, hello),
             // They have their own answers, above.
             Question::AuthBegins(..) | Question::AuthGoesOn(_) => Decision::Refuse(replies::failure()),
-            Question::StartTls => match begin_tls(host) {
+            Question::StartTls => match begin_tls(host, peer) {
                 Ok(tls) => {
                     self.handshake = Some(tls);
                     Decision::Accept
                 }
-                Err(error) => {
-                    log::error!("peer={peer} status=deferred: TLS: {error}");
-                    Decision::Refuse(replies::tls_not_available())
-                }
+                Err(_) => Decision::Refuse(replies::tls_not_available()),
             },
             // Before any data is taken: "not now" costs the client nothing here (RFC 1870, 6.1).
             Question::Mail(transaction) => match host.store.has_room_for(transaction.parameters.size) {
@@ -322,9 +319,10 @@ impl Connection<'_, '_> {
 }
 
 /// Gets ready for a handshake, so that it is known before the client begins that there can be one.
-fn begin_tls(host: &Host) -> Result<ServerConnection, rustls::Error> {
-    let current = host.config.tls.as_ref().ok_or(rustls::Error::General("there is no certificate".to_owned()))?;
-    current.get().connection()
+fn begin_tls(host: &Host, peer: SocketAddr) -> Result<ServerConnection, rustls::Error> {
+    let no_certificate = || rustls::Error::General("there is no certificate".to_owned());
+    let tls = host.config.tls.as_ref().ok_or_else(no_certificate).and_then(|current| current.get().connection());
+    tls.inspect_err(|error| log::error!("peer={peer} status=deferred: TLS: {error}"))
 }
 
 /// The last word of the policy, then the disk. The acceptance that follows is a promise (RFC 5321, 6.1).

@@ -35,6 +35,8 @@ enum Adoption {
     Made,
     /// There was nothing to do: it is one already, was corrupt, or has vanished.
     Needless,
+    /// It is no message, and stays.
+    Stranger(&'static str),
 }
 
 impl Engine {
@@ -59,16 +61,19 @@ impl Engine {
                 left.extend(lock(&self.left_in_maildrop).drain());
                 break;
             }
-            match self.adopt_entry(&name) {
-                Ok(Adoption::Made) => adopted += 1,
-                Ok(Adoption::Needless) => {}
-                Err(reason) => {
-                    if !lock(&self.left_in_maildrop).contains(&name) {
-                        log::error!("{}: {reason}; left alone", Folder::Maildrop.entry(&name));
-                    }
-                    left.insert(name);
+            let (level, reason) = match self.adopt_entry(&name) {
+                Ok(Adoption::Made) => {
+                    adopted += 1;
+                    continue;
                 }
+                Ok(Adoption::Needless) => continue,
+                Ok(Adoption::Stranger(reason)) => (log::Level::Warn, reason.to_owned()),
+                Err(reason) => (log::Level::Error, reason),
+            };
+            if !lock(&self.left_in_maildrop).contains(&name) {
+                log::log!(level, "{}: {reason}; left alone", Folder::Maildrop.entry(&name));
             }
+            left.insert(name);
         }
         *lock(&self.left_in_maildrop) = left;
         adopted
@@ -88,7 +93,7 @@ impl Engine {
 
     fn adopt_entry(&self, name: &OsStr) -> Result<Adoption, String> {
         let Some(id) = recovery::id(name) else {
-            return Err("the name is not a message id".to_owned());
+            return Ok(Adoption::Stranger("the name is not a message id"));
         };
         let _turn = match self.begin_commit(&id) {
             Ok(turn) => turn,
@@ -99,7 +104,10 @@ impl Engine {
         let opened = MessageFile::open_in(&*self.disk, Folder::Maildrop, &id);
         match opened.and_then(|message| message.verify().map(|()| message)) {
             Ok(message) => self.take_over(&id, &message),
-            Err(ReadError::Missing) => Ok(Adoption::Needless),
+            Err(ReadError::Missing) if durable::is_absent(&*self.disk, &Folder::Maildrop.entry(name)) => {
+                Ok(Adoption::Needless)
+            }
+            Err(ReadError::Missing) => Ok(Adoption::Stranger("it does not begin as a message does")),
             Err(ReadError::Corrupt(reason)) => {
                 let entry = Folder::Maildrop.entry(name);
                 recovery::set_aside(&*self.disk, &entry, id.as_str())

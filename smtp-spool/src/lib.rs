@@ -37,6 +37,7 @@
 //! | `tmp/NUMBER` | a message that is coming in and is longer than 64 KiB, or is being committed |
 //! | `new/ID` | a whole message: content and envelope |
 //! | `state/ID` | what became of the recipients of a message that is to be delivered; none before the first outcome |
+//! | `state/.lifetime` | how long a message is tried, as whoever runs the queue has said; none as long as it is five days |
 //! | `maildrop/ID` | a whole message of somebody who does not own the spool, for the owner to adopt |
 //! | `maildrop/.ID.NUMBER` | the same, not whole yet |
 //! | `corrupt/...` | what did not prove itself, under its old name (records with `.state` behind it), perhaps numbered |
@@ -57,7 +58,7 @@
 //!
 //! A file that differs from this in one octet is corrupt. It is written once and never changed. A record in `state/` has a
 //! line for each step of a recipient: CRC-32 of the rest, number of the recipient, step. It is only appended to; a line
-//! that does not verify counts as never written.
+//! that does not verify counts as never written. `state/.lifetime` has lines of the same kind, the last of which counts.
 //!
 //! # The states of a message on disk
 //!
@@ -84,7 +85,9 @@
 //! | E in both | whole, durable, `ID` | whole, durable | `unlinkat` in `maildrop/`, `fsync` of `maildrop/` → 6 | queues it, then the same two calls |
 //!
 //! It cannot be claimed before state 6, so that a name which comes back after a power cut is never that of a message which
-//! was delivered. What does not prove itself in `maildrop/`, checksum included, goes to `corrupt/` when the owner comes to it.
+//! was delivered. What begins
+//! as a message in `maildrop/` and does not prove itself, checksum included, goes to `corrupt/` when the owner comes to it; what
+//! does not begin as one stays.
 //!
 //! A refused message goes back from 2, 3 or 4 to nothing by `unlinkat`. From 4 that may fail on a failing disk: then the
 //! file stays, this process neither delivers it nor takes it for stored, and the next start finds state 4. In state 2 and
@@ -142,6 +145,7 @@ mod delivery;
 mod queue;
 pub mod recipient_state;
 mod state_record;
+mod lifetime;
 mod upkeep;
 
 pub mod clock;
@@ -154,6 +158,7 @@ pub use claim::{Claim, Lane, Outcome, Owes, Settled, Settlement, WorkerId};
 pub use envelope::{Envelope, Recipient};
 pub use error::{OpenError, ReadError, StoreError};
 pub use id::{IdSource, MessageId};
+pub use lifetime::LIFETIME_SECONDS;
 pub use maildrop::Maildrop;
 pub use memory_disk::{Fault, MemoryDisk};
 pub use message_file::Content;
@@ -162,5 +167,5 @@ pub use reader::{MessageState, Reader, Summary};
 pub use recipient_state::{RecipientState, Report, Status};
 pub use recovery::{Finding, RecoveryReport};
 pub use spool::{Options, Spool};
-pub use store::{Due, Health, Incoming, LIFETIME_SECONDS, Store};
+pub use store::{Due, Health, Incoming, Store};
 pub use upkeep::Changed;

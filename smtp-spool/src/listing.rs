@@ -9,7 +9,6 @@ use smtp_proto::date::Timestamp;
 use smtp_proto::parameter::MailParameters;
 use smtp_proto::printable::Printable;
 
-use crate::LIFETIME_SECONDS;
 use crate::error::ReadError;
 use crate::id::MessageId;
 use crate::reader::{MessageState, Summary};
@@ -18,24 +17,35 @@ use crate::recipient_state::{RecipientState, Report, Status};
 /// A message as [`Reader::list`](crate::Reader::list) gives it.
 pub type Listed = (MessageId, Result<Summary, ReadError>);
 
-/// Writes what a spool holds. A message that has vanished since the folder was read is no part of it.
-pub fn write(messages: impl Iterator<Item = Listed>, is_json: bool, output: &mut dyn Write) -> std::io::Result<()> {
-    let messages = messages.filter(|(_, summary)| !matches!(summary, Err(ReadError::Missing)));
-    if is_json { json::write_json(messages, output) } else { write_lines(messages, output) }
+/// Writes what a spool holds. A message that has vanished since the folder was read is no part of it. `lifetime_seconds` is
+/// [`Reader::lifetime_seconds`](crate::Reader::lifetime_seconds): when a recipient is given up follows from it.
+pub fn write(
+    messages: impl Iterator<Item = Listed>,
+    lifetime_seconds: i64,
+    is_json: bool,
+    output: &mut dyn Write,
+) -> std::io::Result<()> {
+    let mut messages = messages.filter(|(_, summary)| !matches!(summary, Err(ReadError::Missing)));
+    let write = if is_json { json::write_json } else { write_lines };
+    write(&mut messages, lifetime_seconds, output)
 }
 
 /// A line for each message, and one for each of its recipients.
-fn write_lines(messages: impl Iterator<Item = Listed>, output: &mut dyn Write) -> std::io::Result<()> {
+fn write_lines(
+    messages: &mut dyn Iterator<Item = Listed>,
+    lifetime_seconds: i64,
+    output: &mut dyn Write,
+) -> std::io::Result<()> {
     for (id, summary) in messages {
         match summary {
-            Ok(summary) => write_line(&summary, output)?,
+            Ok(summary) => write_line(&summary, lifetime_seconds, output)?,
             Err(error) => writeln!(output, "{id}  {error}")?,
         }
     }
     Ok(())
 }
 
-fn write_line(summary: &Summary, output: &mut dyn Write) -> std::io::Result<()> {
+fn write_line(summary: &Summary, lifetime_seconds: i64, output: &mut dyn Write) -> std::io::Result<()> {
     let Summary { id, size, envelope, .. } = summary;
     let (state, date) = (name(summary.state()), date(envelope.received_at_unix_seconds));
     let from = format!("{}{}", envelope.reverse_path, wishes(&envelope.mail));
@@ -54,7 +64,7 @@ fn write_line(summary: &Summary, output: &mut dyn Write) -> std::io::Result<()> 
         }
         write!(output, "  {}", status(state.status))?;
         if let Some(at) = due(state.status) {
-            write!(output, " {} (until {})", self::date(at), self::date(give_up_at(summary)))?;
+            write!(output, " {} (until {})", self::date(at), self::date(give_up_at(summary, lifetime_seconds)))?;
         }
         write!(output, "  {}", Printable(state.lane.as_str()))?;
         if state.attempts > 0 {
@@ -83,9 +93,9 @@ fn alias<'a>(summary: &'a Summary, state: &RecipientState) -> Option<&'a Forward
     state.target_of.as_ref().and_then(|(_, alias)| forward_path(summary, *alias))
 }
 
-/// When it is given up, if whoever runs the queue has not chosen another lifetime: with the first try behind this time.
-fn give_up_at(summary: &Summary) -> i64 {
-    summary.envelope.received_at_unix_seconds.saturating_add(LIFETIME_SECONDS)
+/// When it is given up: with the first try behind this time.
+fn give_up_at(summary: &Summary, lifetime_seconds: i64) -> i64 {
+    summary.envelope.received_at_unix_seconds.saturating_add(lifetime_seconds)
 }
 
 /// What the sender said about reports, as MAIL says it (RFC 3461, 4); not what only helped the message to come in.

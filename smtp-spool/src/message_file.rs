@@ -93,9 +93,20 @@ impl MessageFile {
         MessageFile::open_in(disk, Folder::New, id)
     }
 
-    /// The same in another folder.
+    /// The same in another folder. In the maildrop others may have put anything: what is no plain file, or does not begin as
+    /// a message does, is none.
     pub(crate) fn open_in(disk: &dyn Disk, folder: Folder, id: &MessageId) -> Result<Self, ReadError> {
-        MessageFile::of(disk.open(&folder.entry(id.as_str()), Access::Read)?, id)
+        let opened = disk.open(&folder.entry(id.as_str()), Access::Read);
+        if folder == Folder::Maildrop {
+            let is_other = match &opened {
+                Ok(file) => !begins_as_message(&**file)?,
+                Err(error) => error.kind() == io::ErrorKind::InvalidData,
+            };
+            if is_other {
+                return Err(ReadError::Missing);
+            }
+        }
+        MessageFile::of(opened?, id)
     }
 
     /// Reads everything but the content, and checks that it fits together.
@@ -178,6 +189,11 @@ impl fmt::Display for Due {
 }
 
 /// Reads `length` octets, which are there: the file is that long and message files do not shrink.
+fn begins_as_message(file: &dyn DiskFile) -> Result<bool, ReadError> {
+    let length = HEADER.len();
+    Ok(file.length()? >= length as u64 && read_exactly(file, 0, length)? == HEADER)
+}
+
 fn read_exactly(file: &dyn DiskFile, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
     let mut octets = vec![0; length];
     let mut filled = 0;

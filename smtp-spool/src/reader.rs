@@ -9,9 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::{Access, Disk, Entry, Folder};
+use crate::durable;
 use crate::envelope::Envelope;
 use crate::error::{OpenError, ReadError};
 use crate::id::MessageId;
+use crate::lifetime;
 use crate::maildrop;
 use crate::message_file::{Content, MessageFile};
 use crate::os_disk::OsDisk;
@@ -81,17 +83,30 @@ impl Reader {
         }))
     }
 
-    /// Entries that are no messages: unknown names in `new/` and `maildrop/`, and what was moved to `corrupt/`.
+    /// How long whoever runs the queue of this spool tries a message; five days where nobody has said otherwise, or it cannot
+    /// be read.
+    pub fn lifetime_seconds(&self) -> i64 {
+        lifetime::read(&*self.disk)
+    }
+
+    /// Entries that are no messages: unknown names in `new/` and `maildrop/`, what does not begin as a message does in
+    /// `maildrop/`, and what was moved to `corrupt/`.
     pub fn strangers(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for folder in [Folder::New, Folder::Maildrop] {
-            let names = self.disk.list(folder)?.into_iter();
-            let unknown = names.filter(|name| recovery::id(name).is_none());
-            entries.extend(unknown.map(|name| folder.entry(name)).filter(|entry| !maildrop::is_on_its_way(entry)));
+            let names = self.disk.list(folder)?.into_iter().map(|name| folder.entry(name));
+            entries.extend(names.filter(|entry| self.is_stranger(entry) && !maildrop::is_on_its_way(entry)));
         }
         entries.extend(self.disk.list(Folder::Corrupt)?.into_iter().map(|name| Folder::Corrupt.entry(name)));
         entries.sort();
         Ok(entries)
+    }
+
+    fn is_stranger(&self, entry: &Entry) -> bool {
+        let Some(id) = recovery::id(&entry.name) else { return true };
+        entry.folder == Folder::Maildrop
+            && matches!(MessageFile::open_in(&*self.disk, Folder::Maildrop, &id), Err(ReadError::Missing))
+            && !durable::is_absent(&*self.disk, entry)
     }
 
     /// Where the file of a message is at this moment, or would be.

@@ -11,6 +11,7 @@ use crate::disk::{Access, Disk, Entry, Folder};
 use crate::durable;
 use crate::error::ReadError;
 use crate::id::MessageId;
+use crate::lifetime;
 use crate::message_file::MessageFile;
 use crate::queue::Queue;
 use crate::recipient_state::RecipientState;
@@ -152,6 +153,7 @@ impl Recovered {
     fn record(&mut self, disk: &dyn Disk, name: &OsStr, has_message: bool) {
         let entry = Folder::State.entry(name);
         match id(name) {
+            None if entry == lifetime::entry() => {}
             None => self.leave(&entry, "the name is not a message id"),
             Some(_) if has_message => {}
             Some(_) => self.remove(disk, &entry),

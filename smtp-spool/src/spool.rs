@@ -12,6 +12,7 @@ use crate::engine::{Engine, lock};
 use crate::error::{OpenError, StoreError};
 use crate::id::MessageId;
 use crate::incoming::SpoolIncoming;
+use crate::lifetime;
 use crate::os_disk::OsDisk;
 use crate::recovery::{self, RecoveryReport};
 use crate::store::{Health, Incoming, Store};
@@ -154,6 +155,11 @@ impl Store for Spool {
 
     fn bring_forward(&self, latest: i64) {
         lock(&self.engine.queue).bring_forward(latest);
+    }
+
+    fn note_lifetime(&self, seconds: i64) -> Result<(), StoreError> {
+        lifetime::write(&*self.engine.disk, seconds)
+            .map_err(|error| StoreError::from_io("noting how long a message is tried", error))
     }
 
     fn next_due(&self) -> Option<i64> {

@@ -60,8 +60,18 @@ pub(crate) fn print(recipient: usize, change: &Change) -> String {
 }
 
 fn line(recipient: usize, step: &str) -> String {
-    let rest = format!("{recipient} {step}");
+    sealed(&format!("{recipient} {step}"))
+}
+
+/// A line that proves itself, with its newline.
+pub(crate) fn sealed(rest: &str) -> String {
     format!("{:08x} {rest}\n", crc32fast::hash(rest.as_bytes()))
+}
+
+/// What stands behind the checksum of a line without its newline, if that verifies.
+pub(crate) fn unsealed(line: &[u8]) -> Option<&str> {
+    let (checksum, rest) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+    (checksum == format!("{:08x}", crc32fast::hash(rest.as_bytes()))).then_some(rest)
 }
 
 /// One line whatever the next host said: line ends become spaces, other control characters question marks.
@@ -91,12 +101,7 @@ pub(crate) enum Said {
 
 /// Reads a line without its newline. `None` if it does not verify or says something that we do not know.
 pub(crate) fn parse(line: &[u8]) -> Option<(usize, Said)> {
-    let line = std::str::from_utf8(line).ok()?;
-    let (checksum, rest) = line.split_once(' ')?;
-    if checksum != format!("{:08x}", crc32fast::hash(rest.as_bytes())) {
-        return None;
-    }
-    let (recipient, step) = rest.split_once(' ')?;
+    let (recipient, step) = unsealed(line)?.split_once(' ')?;
     let (word, value) = step.split_once(' ').unwrap_or((step, ""));
     let remark = || value.to_owned();
     let outcome = match word {
@@ -155,7 +160,7 @@ pub(crate) fn replay(file: &dyn DiskFile, recipients: &mut Vec<RecipientState>) 
 }
 
 /// Hands out each line without its newline, of longer ones than [`LINE_OCTETS`] pieces, which do not verify.
-fn for_each_line(file: &dyn DiskFile, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+pub(crate) fn for_each_line(file: &dyn DiskFile, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let mut line = Vec::new();
     let mut buffer = [0; LINE_OCTETS];
     let mut offset = 0;

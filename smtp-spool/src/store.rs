@@ -74,6 +74,10 @@ pub trait Store: Send + Sync {
     /// still until its time comes again. In memory only; the record says what was meant.
     fn bring_forward(&self, latest: i64);
 
+    /// Says how long a message is tried before it is given up, so that listings can tell. Whoever runs the queue says so at its
+    /// start; it costs nothing if it is what was said last.
+    fn note_lifetime(&self, seconds: i64) -> Result<(), StoreError>;
+
     /// When the next message is due of which nobody has hold, in Unix seconds. Costs nothing: the medium is left alone.
     fn next_due(&self) -> Option<i64>;
 
@@ -98,10 +102,6 @@ pub trait Incoming: io::Write + Send {
         self.len() == 0
     }
 }
-
-/// How long a message is tried before it is given up, unless whoever runs the queue says otherwise: "the give-up time
-/// generally needs to be at least 4-5 days" (RFC 5321, 4.5.4.1). Here, so that listings can tell.
-pub const LIFETIME_SECONDS: i64 = 5 * 24 * 3_600;
 
 /// When a message is to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use smtp_spool::disk::{Disk as _, Folder};
 use smtp_spool::{
-    Due, Fault, Lane, Maildrop, MemoryDisk, Options, Outcome, Owes, Reader, Settlement, Spool, Store as _, StoreError,
-    WorkerId,
+    Due, Fault, Lane, Maildrop, MemoryDisk, Options, Outcome, Owes, ReadError, Reader, Settlement, Spool, Store as _,
+    StoreError, WorkerId,
 };
 use support::*;
 
@@ -235,19 +235,26 @@ fn what_does_not_prove_itself_is_set_aside_once() {
     let disk = MemoryDisk::new();
     submit(&disk, "good").unwrap();
     let mut octets = disk.octets(&Folder::Maildrop.entry("good")).unwrap();
-    // Another name, a flipped bit of the content, a torn end, nothing at all.
+    // Another name, a flipped bit of the content, a torn end.
     disk.plant(&Folder::Maildrop.entry("renamed"), &octets);
     octets[20] ^= 1;
     disk.plant(&Folder::Maildrop.entry("flipped"), &octets);
     disk.plant(&Folder::Maildrop.entry("torn"), &octets[..octets.len() - 1]);
+    // What nobody has put there as a message.
     disk.plant(&Folder::Maildrop.entry("empty"), b"");
+    disk.plant(&Folder::Maildrop.entry("junk"), b"Subject: a message, but not one of a spool\r\n\r\n");
     disk.plant(&Folder::Maildrop.entry("no_id"), b"");
+    let reader = Reader::on(Arc::new(disk.clone()));
+    let strangers = ["empty", "junk", "no_id"];
+    assert_eq!(reader.strangers().unwrap(), strangers.map(|name| Folder::Maildrop.entry(name)));
+    assert!(matches!(reader.summary(&id("junk")), Err(ReadError::Missing)));
     let spool = open(&disk).unwrap();
     assert_eq!(spool.queued(), [id("good")]);
-    assert_eq!(disk.list(Folder::Corrupt).unwrap(), ["empty", "flipped", "renamed", "torn"]);
-    assert_eq!(disk.list(Folder::Maildrop).unwrap(), ["no_id"]);
+    assert_eq!(disk.list(Folder::Corrupt).unwrap(), ["flipped", "renamed", "torn"]);
+    assert_eq!(disk.list(Folder::Maildrop).unwrap(), strangers);
     assert_eq!(spool.adopt(), 0);
-    assert_eq!(disk.list(Folder::Corrupt).unwrap().len(), 4);
+    assert_eq!(disk.list(Folder::Corrupt).unwrap().len(), 3);
+    assert_eq!(disk.list(Folder::Maildrop).unwrap(), strangers);
 }
 
 /// A content that shows the disk while the submitter is at work.

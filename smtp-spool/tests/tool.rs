@@ -182,7 +182,7 @@ fn check_names_each_bad_file() {
         lines[2],
         "new/torn: the file is corrupt: it is too short; the next start of the server moves it to corrupt"
     );
-    assert_eq!(lines[3], "new/\\u{1b}[2J: the name is not a message id; left alone");
+    assert_eq!(lines[3], "new/\\u{1b}[2J: it is not a message; left alone");
     assert_eq!(error, "smtp-spool: some files are bad; the line of each says what becomes of it\n");
     assert_eq!(lines[4], "2 whole, 4 bad, 0 unreadable; 1 files set aside in corrupt");
 }

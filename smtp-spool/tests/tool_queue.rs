@@ -104,6 +104,23 @@ fn list_tells_how_often_and_until_when() {
     assert!(text.contains(members), "{text}");
 }
 
+/// Whoever runs the queue has said how long it tries a message; before that, it is five days.
+#[test]
+fn list_knows_another_lifetime() {
+    let place = Place::new();
+    place.spool.note_lifetime(3_600).unwrap();
+    assert!(place.agrees("list").contains(" (until Sun, 23 Nov 2025 07:40:00 +0000) "));
+    assert!(place.agrees("list --json").contains(r#""give_up_unix_seconds":1763883600,"#));
+    // It is no record of a message.
+    assert!(place.parent.path().join("spool/state/.lifetime").exists());
+    assert!(place.agrees("check").starts_with("1 whole, 0 bad, 0 unreadable; 0 files set aside"));
+    let Place { _control: control, spool, parent, .. } = place;
+    drop((control, spool));
+    let (_spool, report) = Spool::open(parent.path().join("spool"), Options::default()).unwrap();
+    assert_eq!((report.left, report.removed_files), (Vec::new(), 0));
+    assert_eq!(Reader::open(parent.path().join("spool")).unwrap().lifetime_seconds(), 3_600);
+}
+
 #[test]
 fn the_targets_of_an_alias_and_the_state_of_reports_are_listed() {
     let place = Place::new();

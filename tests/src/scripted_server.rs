@@ -285,15 +285,38 @@ pub struct ReservedPort {
 impl ReservedPort {
     /// A free port of this host.
     pub fn new() -> Self {
-        let socket = Socket::new(socket2::Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
-        let address = socket.local_addr().expect("it is bound").as_socket().expect("it is an IP address");
-        ReservedPort { socket, address }
+        ReservedPort::at((127, 0, 0, 1), 0).expect("a free port")
+    }
+
+    fn at((a, b, c, d): (u8, u8, u8, u8), port: u16) -> std::io::Result<Self> {
+        let socket = Socket::new(socket2::Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::new(a, b, c, d), port)).into())?;
+        let address = socket.local_addr()?.as_socket().expect("it is an IP address");
+        Ok(ReservedPort { socket, address })
+    }
+
+    /// The same free port at so many addresses of this host: 127.0.0.1, 127.0.0.2 and so on.
+    #[cfg(target_os = "linux")] // others have one address for loopback
+    pub fn row(count: u8) -> Vec<Self> {
+        loop {
+            let first = ReservedPort::new();
+            let port = first.address.port();
+            let others: Result<Vec<_>, _> = (2..=count).map(|last| ReservedPort::at((127, 0, 0, last), port)).collect();
+            // Somebody else may have that port at one of them.
+            if let Ok(others) = others {
+                return std::iter::once(first).chain(others).collect();
+            }
+        }
     }
 
     /// `HOST:PORT`.
     pub fn name(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Its number.
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// The same port at the next address of this host: free, since nobody gets this port while it is reserved.

@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 use std::sync::mpsc::channel;
@@ -93,7 +94,9 @@ fn the_server_is_down_and_comes_back() {
     let output = place.flush(&port.name());
     assert_eq!(code(&output), 75, "{output:?}");
     for id in [&first, &second] {
-        assert!(errors(&output).contains(&format!("{id}: <b@example.org>: <{}> 4.4.1 ", port.name())), "{output:?}");
+        // The host is named once.
+        let wanted = format!("{id}: <b@example.org>: <{}> 4.4.1 no connection: ", port.name());
+        assert!(errors(&output).contains(&wanted), "{output:?}");
     }
     assert!(errors(&output).contains("still in the queue: 2; see smtp-client list"), "{output:?}");
     // It is not their turn yet, and nobody is called.
@@ -127,8 +130,15 @@ fn one_flush_at_a_time() {
     let first = command(&["flush", "--spool", &place.spool, "--server", &server.name()]).spawn().unwrap();
     is_reached.recv_timeout(PATIENCE).unwrap();
     let second = place.flush(&server.name());
-    check_failure(&second, 75, &["is in use by another process"]);
-    check_failure(&place.run("remove", &["x"]), 75, &["is in use by another process"]);
+    for (output, instead) in [
+        (second, "retry-now --all"),
+        (place.run("retry", &["--all"]), "retry-now --all"),
+        (place.run("retry", &["x"]), "retry-now ID"),
+        (place.run("remove", &["x"]), "remove ID"),
+    ] {
+        let instead = format!("smtp-spool --spool {} {instead}\n", place.spool);
+        check_failure(&output, 75, &["is in use by another process", &instead]);
+    }
     // Those that own nothing may go on.
     let id = place.queue("another");
     assert!(place.listed().contains(&id));
@@ -181,6 +191,9 @@ fn into_the_spool_of_a_running_server() {
     let smart = ScriptedServer::start([Script::serve(polite)]);
     let (deliver, relay) = (format!("maildir:{}", mail.display()), format!("smart:{}", smart.name()));
     let options = ["--hostname", "mx.example.org", "--domain", "example.org", "--spool", &place.spool];
+    fs::create_dir_all(Path::new(&place.spool).join("maildrop")).unwrap();
+    fs::set_permissions(&place.spool, fs::Permissions::from_mode(0o700)).unwrap();
+    let junk = write_file(Path::new(&place.spool), "maildrop/junk", b"not a message of a spool\n");
     let server = ServerProcess::start(&[&options[..], &["--deliver", &deliver, "--relay", &relay]].concat());
     let file = write_file(place.folder.path(), "letter.eml", LETTER);
     let output = place.run("queue", &["--to", "ann@example.org", "--to", "far@example.net", &file]);
@@ -189,8 +202,40 @@ fn into_the_spool_of_a_running_server() {
     wait_until("it lies in the mailbox", || letters(&mail.join("ann")).len() == 1);
     assert!(String::from_utf8_lossy(&letters(&mail.join("ann"))[0]).contains("hello\n.dot\n"));
     wait_until("nothing is left of it", || place.listed().is_empty());
+    // It was seen at the start and at every look since then, and told once.
+    assert_eq!(server.seen().iter().filter(|line| line.contains("maildrop/junk: ")).count(), 1);
+    assert!(fs::exists(junk).unwrap());
     drop(server);
     assert_eq!(times(&smart.finish(), "hello"), 1);
+}
+
+/// Whoever runs the queue says how long a message is tried, and lists tell until when, also once it is gone.
+#[test]
+fn listed_until_it_is_given_up() {
+    let place = Place::new();
+    place.queue("letter");
+    let mail = place.folder.path().join("mail");
+    fs::create_dir(&mail).unwrap();
+    let port = ReservedPort::new();
+    let left = || {
+        let json = answers(&place.run("list", &["--json"])).to_owned();
+        let number = |member: &str| -> i64 {
+            let (_, rest) = json.split_once(&format!("\"{member}_unix_seconds\":")).unwrap();
+            rest.split(',').next().unwrap().parse().unwrap()
+        };
+        number("give_up") - number("received_at")
+    };
+    const FIVE_DAYS: i64 = 5 * 24 * 3_600;
+    assert_eq!(left(), FIVE_DAYS);
+    let (deliver, relay) = (format!("maildir:{}", mail.display()), format!("smart:{}", port.name()));
+    let options = ["--domain", "example.com", "--spool", &place.spool, "--give-up-after", "2h"];
+    let server = ServerProcess::start(&[&options[..], &["--deliver", &deliver, "--relay", &relay]].concat());
+    assert_eq!(left(), 2 * 3_600);
+    drop(server);
+    assert_eq!(left(), 2 * 3_600);
+    // This owner has its own idea of it.
+    assert_eq!(code(&place.flush(&port.name())), 75);
+    assert_eq!(left(), FIVE_DAYS);
 }
 
 fn letters(maildir: &Path) -> Vec<Vec<u8>> {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use smtp_client::proto::address::ForwardPath;
 use smtp_client::queue::{Carrier, Parcel, Queue, Route, Router, Runner, Said, Settings, Transport, Verdict};
 use smtp_client::spool::{
-    Due, Envelope, Lane, MemoryDisk, MessageId, MessageState, Options, Reader, Recipient, Spool, Store as _,
+    Due, Envelope, Lane, MemoryDisk, MessageId, MessageState, Options, Reader, Recipient, Spool, Status, Store as _,
 };
 
 /// What a next host says to a recipient, at a time.
@@ -190,6 +190,57 @@ fn what_is_put_off_is_tried_again() {
 }
 
 /// One report for both who do not exist, with what the other host said, from nobody; the third is delivered.
+/// A mailbox of this host that cannot be written is a place to wait like any other.
+#[test]
+fn who_waits_for_a_mailbox_stands_in_its_lane() {
+    let disk = MemoryDisk::new();
+    let spool = open(&disk).unwrap();
+    let world = World::new(|name, now| if name.contains("full") && now < START + 300 { later() } else { yes() });
+    put(&spool, "m", "<sender@near.test>", &["<full@near.test>", "<bob@near.test>"]).unwrap();
+    queue(&spool, &world).run_until_idle().unwrap();
+    let summary = Reader::on(Arc::new(disk.clone())).summary(&"m".parse().unwrap()).unwrap();
+    let waiting = &summary.recipients[0];
+    assert_eq!((waiting.lane.as_str(), waiting.attempts), ("near.test", 1));
+    assert!(matches!(waiting.status, Status::Due(at) if at > START), "{waiting:?}");
+    assert_eq!(summary.recipients[1].status, Status::Delivered);
+    live(&spool, &world);
+    assert_eq!((world.tries("<full@near.test>").len(), world.tries("<bob@near.test>").len()), (3, 1));
+    assert!(listed(&disk).is_empty());
+}
+
+/// As long as that takes, nobody hangs up: half of the threads are held by hosts of which nothing is known.
+#[test]
+fn a_mailbox_does_not_wait_behind_black_holes() {
+    let (hang_up, hung_up) = std::sync::mpsc::channel::<()>();
+    let hung_up = Mutex::new(hung_up);
+    let world = World::new(move |name, now| {
+        if name.contains("hole") {
+            // Both wait here, one behind the other.
+            let _ = hung_up.lock().unwrap().recv();
+        }
+        if name.contains("full") && now == START { later() } else { yes() }
+    });
+    let spool = open(&MemoryDisk::new()).unwrap();
+    put(&spool, "m", "<>", &["<full@near.test>"]).unwrap();
+    queue(&spool, &world).run_until_idle().unwrap();
+    put(&spool, "h", "<>", &["<one@hole.test>", "<two@hole2.test>"]).unwrap();
+    let settings = Settings { threads: 4, ..Settings::new("mx.here.test".parse().unwrap()) };
+    let clock = world.clone();
+    let clock = Box::new(move || clock.now());
+    let queue = Queue::with_clock(Arc::new(spool.clone()), world.clone(), world.clone(), settings, clock).unwrap();
+    let mut runner = Runner::start(queue).unwrap();
+    // Dropped before the runner, which waits for its threads, whatever fails.
+    let hang_up = hang_up;
+    wait_until("both hold a thread", || {
+        world.tries.lock().unwrap().keys().filter(|name| name.contains("hole")).count() == 2
+    });
+    world.now.store(START + 60, Ordering::SeqCst);
+    spool.wake();
+    wait_until("it is in the mailbox", || !world.mailbox("<full@near.test>").is_empty());
+    drop(hang_up);
+    runner.stop();
+}
+
 #[test]
 fn the_sender_hears_of_failures_once() {
     let world = World::new(|name, _| if name.starts_with("<no") { no() } else { yes() });

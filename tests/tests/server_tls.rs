@@ -93,7 +93,6 @@ fn both_versions_and_both_ways() {
 #[test]
 fn old_versions_are_refused() {
     let site = Site::new();
-    let server = site.server_with_tls_first().threads(1).start();
     // One suite, no compression; in it the random octets, which may be any. Old clients do not name signatures, and rustls
     // misses those first: handshake_failure in place of protocol_version (RFC 5246, 7.2).
     let signatures = [0, 8, 0, 13, 0, 4, 0, 2, 4, 1];
@@ -102,27 +101,22 @@ fn old_versions_are_refused() {
     {
         let body = [&[3, minor][..], &[0xa5; 32], &[0], &[0, 2, 0xc0, 0x13], &[1, 0], extensions].concat();
         let record = [&[0x16, 3, 1, 0, body.len() as u8 + 4, 1, 0, 0, body.len() as u8][..], &body].concat();
-        let mut peer = connected_when_free(&server);
+        let server = site.server_with_tls_first().threads(1).start();
+        let mut peer = server.connect();
         peer.send(&record);
         let (said, _) = peer.rest_of_octets();
-        assert_eq!((said.first(), &said[said.len() - 4..]), (Some(&0x15), &[0, 2, 2, alert][..]), "{said:?}");
+        assert!(said.first() == Some(&0x15) && said.ends_with(&[0, 2, 2, alert]), "{said:?}");
+        drop(peer);
+        served_when_free(&server, &site.client());
     }
 }
 
-/// A peer for which there is a thread: with TLS first, only a server that is busy says something by closing.
-fn connected_when_free(server: &TestServer) -> Peer {
-    let mut connected = None;
+/// A conversation where TLS comes first, once the server has a thread for it: a server that is busy closes at once.
+fn served_when_free(server: &TestServer, client: &Client) {
     wait_until("a thread is free", || {
-        let peer = server.connect();
-        let began = Instant::now();
-        // A server that has no thread closes at once.
-        while !peer.has_input() && began.elapsed() < Duration::from_millis(100) {
-            std::thread::yield_now();
-        }
-        connected = (!peer.has_input()).then_some(peer);
-        connected.is_some()
+        let mut peer = server.connect();
+        peer.shake_hands(client).map(|()| peer.expect_greeting()).is_ok()
     });
-    connected.unwrap()
 }
 
 /// Row X059: octets behind STARTTLS, as somebody on the way could put them there: in one segment with it, in one that comes
@@ -231,7 +225,7 @@ fn garbage_at_the_handshake() {
         let (said, _) = peer.rest_of_octets();
         assert!(said.is_empty() || said[0] == 0x15, "{said:?}");
         drop(peer);
-        drop(connected_when_free(&server));
+        served_when_free(&server, &site.client());
     }
     let server = site.server().threads(1).start();
     for octets in [&noise, &endless_hello] {
@@ -257,7 +251,7 @@ fn a_client_hello_that_does_not_end() {
     let taken = (0..1_024).take_while(|_| peer.try_send(&next).is_ok()).count();
     assert!(taken < 1_000, "it takes all of it");
     drop(peer);
-    drop(connected_when_free(&server));
+    served_when_free(&server, &site.client());
 }
 
 /// A peer that says nothing, or an octet now and then, at the handshake: its time is over after a while, and others are
@@ -377,6 +371,31 @@ fn many_replies() {
         (0..400).for_each(|_| assert!(peer.reply().starts_with("214-2.0.0 ")));
     }
     peer.expect("QUIT", "221 ");
+}
+
+/// A peer that never reads its replies, under TLS: once it cannot be written to, its time runs too.
+#[test]
+fn a_peer_that_does_not_read() {
+    let site = Site::new();
+    let server = site.server().threads(1).config(|config| {
+        config.session.fruitless_commands = usize::MAX;
+        config.session.command_timeout = Duration::from_millis(300);
+    });
+    let server = server.start();
+    let mut peer = Peer::connect_with_small_buffer(server.address);
+    peer.expect_greeting();
+    peer.agree("EHLO client.example");
+    peer.start_tls(&site.client());
+    peer.set_write_timeout(Duration::from_millis(100));
+    let group = "HELP\r\n".repeat(1_000);
+    let began = Instant::now();
+    while peer.try_send(&group).is_ok() {
+        assert!(began.elapsed() < PATIENCE, "it takes commands and never writes a reply");
+    }
+    let blocked = Instant::now();
+    encrypted(&server, &site.client()).expect("QUIT", "221 ");
+    assert!(blocked.elapsed() < Duration::from_secs(8), "{:?}", blocked.elapsed());
+    drop(peer);
 }
 
 /// Row N253 with TLS first: clear text would not be understood, so there is none.

@@ -1,8 +1,8 @@
 //! `cargo xtask interop`: real mail with programs that others wrote.
 //!
 //! Our server against six clients, our client against five servers, by DATA and, where both sides know it, by BDAT, one of
-//! them by LMTP; the clients also under TLS, and OpenSSL by hand; and two readers of the Maildirs that we write. Every message is compared octet for octet with what was
-//! meant to arrive: line ends normalised to CRLF, a CRLF behind the last line, and without the fields that the receiver put
+//! them by LMTP; both also under TLS, and OpenSSL by hand; and two readers of the Maildirs that we write. Every message is
+//! compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last line, and without the fields that the receiver put
 //! on top. Our server stands before a Postfix and behind one, as a relay and as the last host, and before a Dovecot that has the
 //! mailboxes. And our resolver against a DNS server, which tells where mail goes.
 
@@ -14,6 +14,7 @@ mod openssl;
 mod our_tls;
 mod servers;
 mod our_client;
+mod our_client_tls;
 mod dns;
 mod our_maildir;
 mod our_relay;
@@ -47,6 +48,8 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     our_tls::run(&programs, &scratch, &mut tally)?;
     println!("\n== our client, their servers");
     our_client::run(&programs, &scratch, &mut tally)?;
+    println!("\n== our client, their server under TLS");
+    our_client_tls::run(&programs, &scratch, &mut tally)?;
     println!("\n== our resolver, their DNS server");
     dns::run(&programs, &mut tally)?;
     println!("\n== our Maildir, their readers");

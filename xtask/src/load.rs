@@ -4,6 +4,7 @@
 //! are figures of this machine in this minute, which move by a factor of two between runs on a busy one.
 
 mod black_holes;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -39,10 +40,11 @@ const IDLE: usize = 1_000;
 /// One question: how it is called, and what it answers.
 type Question = (&'static str, fn(&Programs) -> Outcome<String>);
 
-const QUESTIONS: [Question; 5] = [
+const QUESTIONS: [Question; 6] = [
     ("10,000 letters of 1 KiB over 64 connections", many_letters),
     ("a letter of 50 MiB", large_letter),
     ("1,000 idle connections", idle_connections),
+    ("what TLS costs", tls::compare),
     ("a full house", full_house),
     ("10,000 letters beside 200 black holes and a silent DNS server", |_| black_holes::compare()),
 ];

@@ -107,8 +107,8 @@ impl ConnectError {
 }
 
 impl ConnectError {
-    /// Who was called, if that came to an address.
-    fn peer(&self) -> Option<&Peer> {
+    /// With whom, if anybody was called.
+    pub fn peer(&self) -> Option<&Peer> {
         match self {
             ConnectError::Connect(peer, ..) => Some(peer),
             ConnectError::Session(circumstances, _)
@@ -120,12 +120,32 @@ impl ConnectError {
         }
     }
 
-    /// The same in words for strangers, who may get them in a report: the path of a socket concerns nobody outside this host.
-    pub fn without_path(&self) -> String {
-        let text = self.to_string();
-        match self.peer() {
-            Some(peer @ Peer::Unix(_)) => text.strip_prefix(&format!("{peer}: ")).map(str::to_owned).unwrap_or(text),
-            _ => text,
+    /// What went wrong, for whoever knows with whom, strangers included: a report may go to them, and the path of a socket
+    /// concerns nobody outside this host.
+    pub fn reason(&self) -> String {
+        match self {
+            ConnectError::Name(error) => error.to_string(),
+            ConnectError::HelloName(name) => format!("{name}: the name given with EHLO must be ASCII"),
+            ConnectError::Resolve(_, error) => format!("the name cannot be looked up: {error}"),
+            ConnectError::Connect(_, waited, error) => {
+                format!("no connection: {error}; after {:.1} s", waited.as_secs_f64())
+            }
+            ConnectError::Session(circumstances, ending) => match ending {
+                Ending::Refused(stage, reply) => format!("{stage}: {reply}; {circumstances}"),
+                Ending::Goodbye(reply) => format!("{reply}; {circumstances}"),
+                Ending::Failed(stage, cause) => format!("{stage}: {cause}; {circumstances}"),
+                Ending::TlsNotOffered => format!(
+                    "TLS is required, and the server does not offer STARTTLS; nothing was sent; {circumstances}"
+                ),
+                Ending::Quit => format!("the conversation is over; {circumstances}"),
+            },
+            ConnectError::Tls(circumstances, error) => {
+                format!("no TLS: {error}; nothing was sent; {circumstances}")
+            }
+            ConnectError::Login(circumstances, error) => {
+                format!("log in: {error}; nothing was sent; {circumstances}")
+            }
+            ConnectError::Io(error) => error.to_string(),
         }
     }
 }
@@ -133,32 +153,11 @@ impl ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConnectError::Name(error) => error.fmt(f),
-            ConnectError::HelloName(name) => write!(f, "{name}: the name given with EHLO must be ASCII"),
-            ConnectError::Resolve(name, error) => write!(f, "{name}: the name cannot be looked up: {error}"),
-            ConnectError::Connect(peer, waited, error) => {
-                write!(f, "{peer}: no connection: {error}; after {:.1} s", waited.as_secs_f64())
-            }
-            ConnectError::Tls(circumstances, error) => {
-                write!(f, "{}: no TLS: {error}; nothing was sent; {circumstances}", circumstances.peer)
-            }
-            ConnectError::Login(circumstances, error) => {
-                write!(f, "{}: log in: {error}; nothing was sent; {circumstances}", circumstances.peer)
-            }
-            ConnectError::Session(circumstances, ending) => {
-                let peer = &circumstances.peer;
-                match ending {
-                    Ending::Refused(stage, reply) => write!(f, "{peer}: {stage}: {reply}"),
-                    Ending::Goodbye(reply) => write!(f, "{peer}: {reply}"),
-                    Ending::Failed(stage, cause) => write!(f, "{peer}: {stage}: {cause}"),
-                    Ending::TlsNotOffered => {
-                        write!(f, "{peer}: TLS is required, and the server does not offer STARTTLS; nothing was sent")
-                    }
-                    Ending::Quit => write!(f, "{peer}: the conversation is over"),
-                }?;
-                write!(f, "; {circumstances}")
-            }
-            ConnectError::Io(error) => error.fmt(f),
+            ConnectError::Resolve(name, _) => write!(f, "{name}: {}", self.reason()),
+            _ => match self.peer() {
+                Some(peer) => write!(f, "{peer}: {}", self.reason()),
+                None => f.write_str(&self.reason()),
+            },
         }
     }
 }

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use smtp_proto::address::{Domain, ForwardPath};
 use smtp_spool::{Lane, Recipient};
 
-use super::relay::SmtpCarrier;
+use super::relay::{ADDRESSES_ASKED, NextHop, SmtpCarrier};
 use super::{Carrier, Route, Router, Said, Transport, Verdict};
-use crate::connection::{Connection, Options};
+use crate::connection::{ConnectError, Connection, Options, Target};
 use crate::dns::Resolver;
 use crate::login::Login;
 use crate::mx::{Own, Targets};
+use crate::peer::Peer;
 use crate::relay_route::RelayRoute;
 use crate::tls::{TlsOptions, TlsPolicies};
 
@@ -98,21 +99,56 @@ impl Outside {
         Ok(Box::new(SmtpCarrier::open(server.to_string(), Box::new(call))?))
     }
 
-    fn open_mx(&self, domain: &Domain) -> Result<Box<dyn Carrier + '_>, Verdict> {
+    fn open_mx(&self, domain: Domain) -> Result<Box<dyn Carrier + '_>, Verdict> {
         let deadline = Instant::now() + DNS_TIMEOUT;
-        let targets = Targets::find(domain, &*self.resolver, &self.own, random, deadline).map_err(|nowhere| {
+        let targets = Targets::find(&domain, &*self.resolver, &self.own, random, deadline).map_err(|nowhere| {
             let said = Said::here(format!("{} {} {nowhere}", nowhere.code(), nowhere.enhanced()));
             if nowhere.is_transient() { Verdict::Deferred(said) } else { Verdict::Failed(said) }
         })?;
-        let name = targets.hosts.first().map(|host| host.name.clone()).unwrap_or_else(|| domain.to_string());
-        let destination = domain.to_string();
-        let call = move || Connection::open_any(targets.addresses(self.port), self.options(&destination));
-        Ok(Box::new(SmtpCarrier::open(name, Box::new(call))?))
+        let addresses = targets.addresses(self.port);
+        Ok(Box::new(SmtpCarrier::open_to(Box::new(Exchangers { outside: self, domain, targets, addresses }))?))
     }
 
     fn options(&self, destination: &str) -> Options {
         let tls = self.tls.policy_for(destination);
         Options { hello_name: self.hello_name.clone(), tls, ..Options::default() }
+    }
+}
+
+/// The hosts that take mail for a domain.
+struct Exchangers<'a> {
+    outside: &'a Outside,
+    domain: Domain,
+    targets: Targets,
+    /// Theirs, in the order in which they are to be tried, each of them once.
+    addresses: Vec<Target>,
+}
+
+impl Exchangers<'_> {
+    fn options(&self) -> Options {
+        self.outside.options(&self.domain.to_string())
+    }
+}
+
+impl NextHop for Exchangers<'_> {
+    fn call(&self) -> Result<Connection, ConnectError> {
+        Connection::open_any(self.addresses.iter().cloned(), self.options())
+    }
+
+    fn call_behind(&self, peer: &Peer) -> Option<Result<Connection, ConnectError>> {
+        let place = self.addresses.iter().position(|target| *peer == Peer::Tcp(target.address))?;
+        let behind = self.addresses.get(place + 1..).filter(|behind| !behind.is_empty())?;
+        // Somebody has answered already: this is no time to wait for eighty black holes.
+        let behind = behind.get(..ADDRESSES_ASKED).unwrap_or(behind);
+        Some(Connection::open_any(behind.iter().cloned(), self.options()))
+    }
+
+    fn name(&self, peer: Option<&Peer>) -> String {
+        let host = match peer {
+            Some(Peer::Tcp(address)) => self.targets.host_at(address.ip()),
+            _ => self.targets.hosts.first(),
+        };
+        host.map_or_else(|| self.domain.to_string(), |host| host.name.clone())
     }
 }
 
@@ -136,7 +172,7 @@ impl Transport for Outside {
         let domain = lane.as_str().strip_prefix(MX).map(str::parse::<Domain>);
         match (domain, &self.route) {
             (Some(Ok(_)), RelayRoute::Smart(_)) => self.open_smart(),
-            (Some(Ok(domain)), _) => self.open_mx(&domain),
+            (Some(Ok(domain)), _) => self.open_mx(domain),
             (None, _) if lane.as_str() == SMART => self.open_smart(),
             _ => Err(Verdict::Deferred(Said::here(format!("451 4.3.5 nobody knows the way to {lane} any more")))),
         }

@@ -50,14 +50,20 @@ impl Queue {
         let numbers = claim.recipients();
         let routes: Vec<Route> = numbers.iter().map(|number| self.route_of(&claim, *number)).collect();
         if let Some(lane) = common_lane(&routes).filter(|lane| self.transport.is_local(lane)) {
-            return match self.transport.open(lane) {
+            let began = Instant::now();
+            let ends = match self.transport.open(lane) {
                 Ok(mut carrier) => {
-                    let result = self.carry(&mut *carrier, claim);
+                    let ends = self.verdicts(&mut *carrier, &claim);
                     carrier.close();
-                    result
+                    ends
                 }
-                Err(verdict) => self.settle_alike(claim, &verdict),
+                Err(verdict) => numbers.into_iter().map(|number| (number, verdict.clone())).collect(),
             };
+            // Who has not got it waits where it was to go.
+            let is_there = |verdict: &Verdict| matches!(verdict, Verdict::Delivered(_) | Verdict::PassedOn(_));
+            let waiting = ends.iter().filter(|(_, verdict)| !is_there(verdict));
+            let routed = waiting.map(|(number, _)| (*number, Outcome::Routed(lane.clone()))).collect();
+            return self.settle(claim, routed, ends, began);
         }
         let mut ends = Vec::new();
         let mut outcomes = Vec::new();
@@ -123,11 +129,16 @@ impl Queue {
 
     fn carry(&self, carrier: &mut dyn Carrier, claim: Claim) -> Result<(), StoreError> {
         let began = Instant::now();
+        let ends = self.verdicts(carrier, &claim);
+        self.settle(claim, Vec::new(), ends, began)
+    }
+
+    /// Hands over a message. What became of each recipient of the claim.
+    fn verdicts(&self, carrier: &mut dyn Carrier, claim: &Claim) -> Vec<(usize, Verdict)> {
         let numbers = claim.recipients();
         let recipients = numbers.iter().filter_map(|number| Some((*number, claim.recipient(*number)?))).collect();
-        let verdicts = carrier.carry(&Parcel { claim: &claim, store: &*self.store, recipients });
-        let ends = numbers.into_iter().zip(verdicts).collect();
-        self.settle(claim, Vec::new(), ends, began)
+        let verdicts = carrier.carry(&Parcel { claim, store: &*self.store, recipients });
+        numbers.into_iter().zip(verdicts).collect()
     }
 
     fn settle_alike(&self, claim: Claim, verdict: &Verdict) -> Result<(), StoreError> {

@@ -1,3 +1,5 @@
+//! Modes, pins and files of authorities as people write them.
+
 use super::*;
 
 #[test]

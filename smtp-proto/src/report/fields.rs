@@ -1,8 +1,10 @@
 //! The second part of a report, for programs: fields about the message, then a group for each recipient (RFC 3464, 2.2 and
 //! 2.3).
 
+use std::net::IpAddr;
+
 use super::{Action, Report, ReportedRecipient, status, text};
-use crate::address::{Domain, ForwardPath};
+use crate::address::{AddressLiteral, Domain, ForwardPath};
 use crate::limits;
 use crate::parameter::{OriginalRecipient, embed};
 
@@ -53,7 +55,7 @@ fn recipient_fields(fields: &mut String, reported: &ReportedRecipient<'_>, is_in
     text::field(fields, "Action", action);
     text::field(fields, "Status", &status::well_formed(reported.status, class).to_string());
     if let Some(name) = reported.remote_mta {
-        text::field(fields, "Remote-MTA", &format!("dns; {}", text::printable(name, limits::REMOTE_MTA_OCTETS)));
+        text::field(fields, "Remote-MTA", &format!("dns; {}", text::printable(&host(name), limits::REMOTE_MTA_OCTETS)));
     }
     if let Some(diagnostic) = reported.diagnostic {
         // RFC 3461, 9.2: `smtp` is a reply and nothing else.
@@ -67,6 +69,20 @@ fn recipient_fields(fields: &mut String, reported: &ReportedRecipient<'_>, is_in
     // RFC 3464, 2.3.9: in the report of a delay and in no other.
     if let Action::Delayed { will_retry_until } = reported.action {
         text::field(fields, "Will-Retry-Until", &will_retry_until.to_string());
+    }
+}
+
+/// The name of a host without what people read behind it: "a fully-qualified domain name", or "a domain-literal as defined in
+/// RFC 822" (RFC 3464, 2.1.2 and 2.3.5). What has no name in front stays as it is.
+fn host(shown: &str) -> String {
+    let literal = shown.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(inside, _)| inside);
+    let name = literal.unwrap_or_else(|| shown.split([':', '[', ' ']).next().unwrap_or_default());
+    match name.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => AddressLiteral::Ipv4(address).to_string(),
+        Ok(IpAddr::V6(address)) => AddressLiteral::Ipv6(address).to_string(),
+        Err(_) if literal.is_some() => format!("[{name}]"),
+        Err(_) if name.is_empty() => shown.to_owned(),
+        Err(_) => name.to_owned(),
     }
 }
 

@@ -201,6 +201,29 @@ fn a_mebibyte_of_diagnostic() {
     assert!(value.len() <= limits::DIAGNOSTIC_OCTETS + 1 && value.ends_with(" [...]"), "{value}");
 }
 
+/// RFC 3464, 2.3.5: programs get the name of the host, people all of it.
+#[test]
+fn the_host_that_said_it() {
+    for (shown, field) in [
+        ("mx.example.net", "mx.example.net"),
+        ("mx.example.net[192.0.2.7]", "mx.example.net"),
+        ("mx.example.net:2525[2001:db8::7]", "mx.example.net"),
+        ("192.0.2.7:25", "[192.0.2.7]"),
+        ("[192.0.2.7]", "[192.0.2.7]"),
+        ("[2001:db8::7]:25", "[IPv6:2001:db8::7]"),
+        ("[IPv6:2001:db8::7]", "[IPv6:2001:db8::7]"),
+        (":25", ":25"),
+    ] {
+        let sent = Sent::new();
+        let mut recipients = sent.failed();
+        (recipients[0].diagnostic, recipients[0].remote_mta) = (Some("550 5.1.1 no"), Some(shown));
+        let read = read(&sent.report(&recipients), b"");
+        let part = |number: usize| String::from_utf8(read.parts[number].1.clone()).unwrap().replace("\r\n", "\n");
+        assert!(part(1).contains(&format!("\nRemote-MTA: dns; {field}\n")), "{shown}: {}", part(1));
+        assert!(part(0).contains(&format!("\n    {shown} said:\n")), "{shown}: {}", part(0));
+    }
+}
+
 /// The longest address in its longest spelling is longer than a line may be.
 #[test]
 fn the_longest_address() {

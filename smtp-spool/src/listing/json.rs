@@ -9,12 +9,16 @@ use smtp_proto::json::{Array, Text};
 use smtp_proto::parameter::{MailParameters, RcptParameters};
 
 /// An array, one object a line.
-pub(super) fn write_json(messages: impl Iterator<Item = Listed>, output: &mut dyn Write) -> std::io::Result<()> {
+pub(super) fn write_json(
+    messages: &mut dyn Iterator<Item = Listed>,
+    lifetime_seconds: i64,
+    output: &mut dyn Write,
+) -> std::io::Result<()> {
     write!(output, "[")?;
     for (place, (id, summary)) in messages.enumerate() {
         let comma = if place == 0 { "" } else { "," };
         let object = match summary {
-            Ok(summary) => object(&summary),
+            Ok(summary) => object(&summary, lifetime_seconds),
             Err(error) => {
                 format!(r#"{{"id":{},"state":"unreadable","reason":{}}}"#, Text(id.as_str()), Text(&error.to_string()))
             }
@@ -24,13 +28,13 @@ pub(super) fn write_json(messages: impl Iterator<Item = Listed>, output: &mut dy
     writeln!(output, "\n]")
 }
 
-fn object(summary: &Summary) -> String {
+fn object(summary: &Summary, lifetime_seconds: i64) -> String {
     let Summary { id, size, envelope, .. } = summary;
     let numbers = 0..envelope.recipients.len().max(summary.recipients.len());
     let recipients = numbers.filter_map(|number| {
         let to = forward_path(summary, number)?.to_string();
         let rcpt = envelope.recipients.get(number).map(|recipient| rcpt_members(&recipient.parameters));
-        let state = summary.recipients.get(number).map(|state| state_members(summary, state));
+        let state = summary.recipients.get(number).map(|state| state_members(summary, state, lifetime_seconds));
         Some(format!(r#"{{"to":{}{}{}}}"#, Text(&to), rcpt.unwrap_or_default(), state.unwrap_or_default()))
     });
     format!(
@@ -60,9 +64,11 @@ fn member(name: &str, value: Option<impl ToString>) -> String {
 }
 
 /// The members that tell where a recipient stands, each with a comma before it.
-fn state_members(summary: &Summary, state: &RecipientState) -> String {
+fn state_members(summary: &Summary, state: &RecipientState, lifetime_seconds: i64) -> String {
     let due = due(state.status)
-        .map(|at| format!(r#","due_unix_seconds":{at},"give_up_unix_seconds":{}"#, give_up_at(summary)))
+        .map(|at| {
+            format!(r#","due_unix_seconds":{at},"give_up_unix_seconds":{}"#, give_up_at(summary, lifetime_seconds))
+        })
         .unwrap_or_default();
     let (lane, remark) = (Text(state.lane.as_str()), Text(&state.remark));
     format!(

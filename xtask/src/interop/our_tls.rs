@@ -19,7 +19,7 @@ use crate::workshop::tally::Tally;
 use crate::workshop::{OrFail, Outcome};
 
 /// What may go wrong under TLS and not in clear has to do with how much goes over a connection.
-const SHAPES: [&str; 5] = ["small", "leading dots", "1 MiB", "100 recipients", "20 over one connection"];
+pub(super) const SHAPES: [&str; 5] = ["small", "leading dots", "1 MiB", "100 recipients", "20 over one connection"];
 
 /// A server with a certificate.
 struct Site {

@@ -182,7 +182,7 @@ impl Transport for World {
         match lane.as_str() {
             "live.test" => {
                 let options = || Options { hello_name: "mx.here.test".parse().ok(), ..Options::default() };
-                let call = move || Connection::open_any(&[self.live], options());
+                let call = move || Connection::open_any([self.live], options());
                 Ok(Box::new(SmtpCarrier::open("live.test", Box::new(call))?))
             }
             name if name.starts_with("hole") => Err(self.call_black_hole()),

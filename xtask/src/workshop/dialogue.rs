@@ -4,6 +4,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustls::StreamOwned;
+use smtp_tests::tls::Client;
+
 use super::failure::{OrFail, Outcome, ensure};
 
 /// How long any one answer may take.
@@ -11,27 +14,39 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection to a server, with nothing between the caller and the wire.
 pub(crate) struct Dialogue {
-    stream: TcpStream,
-    reader: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Wire>>,
 }
+
+/// TCP, or TLS over it.
+trait Wire: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Wire for T {}
 
 impl Dialogue {
     /// Connects. The greeting is still to be read.
     pub(crate) fn open(address: SocketAddr) -> Outcome<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).or_fail("connecting")?;
-        stream.set_read_timeout(Some(PATIENCE)).or_fail("a socket")?;
-        stream.set_write_timeout(Some(PATIENCE)).or_fail("a socket")?;
-        stream.set_nodelay(true).or_fail("a socket")?;
-        let reader = BufReader::new(stream.try_clone().or_fail("a socket")?);
-        Ok(Dialogue { stream, reader })
+        Ok(Dialogue { stream: BufReader::new(Box::new(connect(address)?)) })
+    }
+
+    /// The same where TLS comes first: the handshake is over then.
+    pub(crate) fn open_tls(address: SocketAddr, client: &Client) -> Outcome<Self> {
+        let mut stream = StreamOwned::new(client.connection(), connect(address)?);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).or_fail("a TLS handshake")?;
+        }
+        Ok(Dialogue { stream: BufReader::new(Box::new(stream)) })
     }
 
     /// Connects, reads the greeting and says EHLO.
     pub(crate) fn greeted(address: SocketAddr) -> Outcome<Self> {
-        let mut dialogue = Dialogue::open(address)?;
-        dialogue.expect("220")?;
-        dialogue.ask("EHLO client.example.org", "250")?;
-        Ok(dialogue)
+        Dialogue::open(address)?.after_hello()
+    }
+
+    /// Reads the greeting and says EHLO.
+    pub(crate) fn after_hello(mut self) -> Outcome<Self> {
+        self.expect("220")?;
+        self.ask("EHLO client.example.org", "250")?;
+        Ok(self)
     }
 
     /// Sends a line and reads the reply, which must begin like this.
@@ -51,7 +66,8 @@ impl Dialogue {
 
     /// Sends octets as they are.
     pub(crate) fn write(&mut self, octets: &[u8]) -> Outcome {
-        self.stream.write_all(octets).or_fail("writing to the server")
+        let stream = self.stream.get_mut();
+        stream.write_all(octets).and_then(|()| stream.flush()).or_fail("writing to the server")
     }
 
     /// Reads a reply of one or more lines; the last one has a space behind its code.
@@ -59,7 +75,7 @@ impl Dialogue {
         let mut text = String::new();
         loop {
             let mut line = String::new();
-            let count = self.reader.by_ref().take(4096).read_line(&mut line).or_fail("reading a reply")?;
+            let count = self.stream.by_ref().take(4096).read_line(&mut line).or_fail("reading a reply")?;
             ensure(count > 0, || format!("the server closed instead of a reply (so far: `{text}`)"))?;
             text.push_str(line.trim_end());
             if line.as_bytes().get(3) != Some(&b'-') {
@@ -77,4 +93,12 @@ impl Dialogue {
         self.write(letter)?;
         self.ask(".", expected)
     }
+}
+
+fn connect(address: SocketAddr) -> Outcome<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).or_fail("connecting")?;
+    stream.set_read_timeout(Some(PATIENCE)).or_fail("a socket")?;
+    stream.set_write_timeout(Some(PATIENCE)).or_fail("a socket")?;
+    stream.set_nodelay(true).or_fail("a socket")?;
+    Ok(stream)
 }

@@ -26,11 +26,17 @@ fn id(text: &str) -> Result<MessageId, String> {
     text.parse().map_err(|error: smtp_client::spool::id::IdError| error.to_string())
 }
 
-/// Opens an existing spool as its owner.
-fn own(path: &Path) -> Result<Spool, Stopped> {
+/// Opens an existing spool as its owner. `instead` are the words for `smtp-spool`, which asks a server that owns it.
+fn own(path: &Path, instead: &str) -> Result<Spool, Stopped> {
     // Opening as the owner would make a spool where there is none.
     Reader::open(path).map_err(|error| not_opened(&error))?;
-    Spool::open(path, Options::default()).map(|(spool, _)| spool).map_err(|error| not_opened(&error))
+    Spool::open(path, Options::default()).map(|(spool, _)| spool).map_err(|error| match &error {
+        OpenError::Owned { .. } => {
+            let spool = path.display();
+            (exit::TEMPORARY, format!("{error}; if that is a server, ask it: smtp-spool --spool {spool} {instead}"))
+        }
+        error => not_opened(error),
+    })
 }
 
 fn not_opened(error: &OpenError) -> Stopped {

@@ -85,13 +85,17 @@ proptest! {
     #[test]
     fn random_scripts(lines in prop::collection::vec(line(), 0..60)) {
         for policy in [accept_all, moody] {
-            let mut host = Host::with(small(), policy);
+            let mut host = Host::with(Config { starttls: true, ..small() }, policy);
             let mut output = String::new();
             for line in &lines {
                 let is_content = matches!(host.session.state, State::Content(_));
                 let was_closed = host.is_closed;
                 let replies = host.feed(format!("{line}\r\n").as_bytes());
                 output += &replies;
+                if host.wants_tls {
+                    prop_assert!(replies.starts_with("220 ") && !host.session.is_tls(), "{replies:?}");
+                    host.establish_tls();
+                }
                 // Row N161: one reply for each command; in content one at its end.
                 let count = codes(&replies).len();
                 prop_assert!(count == 1 || count == 0 && (is_content || was_closed), "{:?}: {:?}", line, replies);

@@ -38,7 +38,7 @@ impl Check {
         let strangers = reader.strangers().map_err(unreadable)?;
         for entry in strangers.iter().filter(|entry| entry.folder != Folder::Corrupt) {
             corrupt += 1;
-            writeln!(output, "{entry}: the name is not a message id; left alone").map_err(Failure::output)?;
+            writeln!(output, "{entry}: it is not a message; left alone").map_err(Failure::output)?;
         }
         let set_aside = strangers.iter().filter(|entry| entry.folder == Folder::Corrupt).count();
         writeln!(output, "{whole} whole, {corrupt} bad, {failed} unreadable; {set_aside} files set aside in corrupt")

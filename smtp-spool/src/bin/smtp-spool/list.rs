@@ -21,6 +21,6 @@ impl List {
     pub(crate) fn run(&self, spool: &Path, output: &mut dyn Write) -> Result<(), Failure> {
         let reader = Reader::open(spool)?;
         let messages = reader.list().map_err(|error| Failure::input_output(format!("listing the spool: {error}")))?;
-        listing::write(messages, self.json, output).map_err(Failure::output)
+        listing::write(messages, reader.lifetime_seconds(), self.json, output).map_err(Failure::output)
     }
 }

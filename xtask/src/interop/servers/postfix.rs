@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
+use smtp_tests::certificates::Files;
+
 use super::{PATIENCE, Receiver, free_address, take_files, wait_until_ready};
 use crate::interop::clients::with_system_directories;
 use crate::interop::unless_installed;
@@ -16,6 +18,8 @@ use crate::workshop::scratch::Scratch;
 pub(crate) struct Postfix {
     running: Running,
     address: SocketAddr,
+    /// Where it expects TLS from the first octet on.
+    tls_address: SocketAddr,
     configuration: PathBuf,
     maildir: PathBuf,
 }
@@ -56,6 +60,7 @@ defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
+tlsmgr unix - - n 1000? 1 tlsmgr
 error unix - - n - - error
 retry unix - - n - - error
 virtual unix - n n - - virtual
@@ -77,9 +82,24 @@ impl Postfix {
         Postfix::start_with(scratch, "")
     }
 
+    /// Starts one with a certificate and one version of TLS, by STARTTLS and at [`Postfix::tls_address`].
+    pub(crate) fn start_with_tls(scratch: &Scratch, files: &Files, version: &str) -> Outcome<Self> {
+        let (certificate, key) = (files.certificate.display(), files.key.display());
+        let files = format!("smtpd_tls_cert_file = {certificate}\nsmtpd_tls_key_file = {key}\n");
+        // The first of the two is for STARTTLS, the second for TLS from the first octet on.
+        let versions = format!("smtpd_tls_protocols = {version}\nsmtpd_tls_mandatory_protocols = {version}\n");
+        let settings = format!("smtpd_tls_security_level = may\n{versions}{files}");
+        Postfix::start_with(scratch, &settings)
+    }
+
+    /// Where it expects TLS from the first octet on, if it has a certificate.
+    pub(crate) fn tls_address(&self) -> SocketAddr {
+        self.tls_address
+    }
+
     /// Starts one with other settings, which go before the usual ones.
     pub(crate) fn start_with(scratch: &Scratch, settings: &str) -> Outcome<Self> {
-        let address = free_address()?;
+        let (address, tls_address) = (free_address()?, free_address()?);
         let configuration = scratch.directory("postfix/etc")?;
         scratch.directory("postfix/queue")?;
         let data = scratch.directory("postfix/data")?;
@@ -89,12 +109,14 @@ impl Postfix {
         let usual = MAIN.lines().filter(|line| !name(line).is_some_and(|name| others.contains(&name)));
         let usual = usual.collect::<Vec<_>>().join("\n").replace('@', &scratch.path().display().to_string());
         scratch.file("postfix/etc/main.cf", format!("{usual}\n{settings}"))?;
-        scratch.file("postfix/etc/master.cf", format!("{address} inet n - n - - smtpd{MASTER}"))?;
+        let first = format!("{address} inet n - n - - smtpd");
+        let second = format!("{tls_address} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes");
+        scratch.file("postfix/etc/master.cf", format!("{first}\n{second}{MASTER}"))?;
         must_run(Command::new("chown").arg("postfix").arg(&data))?;
         must_run(Command::new("chown").arg("65534:65534").arg(&mail))?;
         let mut command = with_system_directories(Command::new("postfix"));
         let running = Running::start("postfix", command.arg("-c").arg(&configuration).arg("start-fg"))?;
-        let postfix = Postfix { running, address, configuration, maildir: mail.join("box/new") };
+        let postfix = Postfix { running, address, tls_address, configuration, maildir: mail.join("box/new") };
         wait_until_ready(&postfix.running, address)?;
         Ok(postfix)
     }

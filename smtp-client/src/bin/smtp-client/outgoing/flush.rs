@@ -155,7 +155,7 @@ pub(crate) struct Retry {
 
 /// Runs `flush`.
 pub(crate) fn run(flush: Flush) -> ExitCode {
-    ended(flush.run(|_| Ok(())))
+    ended(flush.run("retry-now --all", |_| Ok(())))
 }
 
 /// Runs `retry`.
@@ -178,9 +178,10 @@ pub(crate) fn run_retry(retry: Retry) -> ExitCode {
             insecure_auth,
             hello,
         };
-        return ended(
-            flush.run(|spool| if all { retry_all(spool) } else { ids.iter().try_for_each(|id| retry_one(spool, id)) }),
-        );
+        let instead = if all { "retry-now --all" } else { "retry-now ID" };
+        return ended(flush.run(instead, |spool| {
+            if all { retry_all(spool) } else { ids.iter().try_for_each(|id| retry_one(spool, id)) }
+        }));
     }
     ended(Err((exit::USAGE, "needs the ids of messages, or --all for all of them".to_owned())))
 }
@@ -210,10 +211,10 @@ fn retry_one(spool: &Spool, id: &MessageId) -> Result<(), Stopped> {
 }
 
 impl Flush {
-    /// Owns the spool, does something with it first, and sends.
-    fn run(self, before: impl FnOnce(&Spool) -> Result<(), Stopped>) -> Result<u8, Stopped> {
+    /// Owns the spool, does something with it first, and sends. `instead` is what `smtp-spool` does, if a server owns it.
+    fn run(self, instead: &str, before: impl FnOnce(&Spool) -> Result<(), Stopped>) -> Result<u8, Stopped> {
         let outside = Arc::new(self.outside()?);
-        let spool = own(&self.spool)?;
+        let spool = own(&self.spool, instead)?;
         before(&spool)?;
         let codes = Arc::new(Mutex::new(BTreeSet::new()));
         let hostname = self.hello.clone().unwrap_or_else(|| connection::host_name(None));

@@ -48,7 +48,8 @@ impl List {
         let reader = Reader::open(&self.spool).map_err(|error| not_opened(&error))?;
         let messages = reader.list().map_err(|error| failed(&error))?;
         let mut output = io::BufWriter::new(io::stdout().lock());
-        match listing::write(messages, self.json, &mut output).and_then(|()| output.flush()) {
+        match listing::write(messages, reader.lifetime_seconds(), self.json, &mut output).and_then(|()| output.flush())
+        {
             // A reader that has seen enough, such as `head`, is no failure.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(&error)),
             _ => Ok(()),

@@ -49,7 +49,7 @@ impl Remove {
         if self.ids.is_empty() {
             return Err((exit::USAGE, "needs the ids of messages; see smtp-client list".to_owned()));
         }
-        let spool = own(&self.spool)?;
+        let spool = own(&self.spool, "remove ID")?;
         let mut code = 0;
         for id in &self.ids {
             if !spool.remove(id).map_err(|error| not_stored(&error))? {
