@@ -6,6 +6,7 @@
 //! and nothing more is written (`early_answer`). What was not written to its end was not accepted, whatever the answer
 //! (`conclude`).
 
+mod authentication;
 mod calling;
 mod circumstances;
 mod error;
@@ -27,6 +28,7 @@ use smtp_proto::transaction::Transaction;
 
 use crate::content::Content;
 use crate::lmtp_server::LmtpServer;
+use crate::login::Login;
 use crate::peer::Peer;
 use crate::server_name::ServerName;
 use crate::tls::{Secured, TlsMode, TlsOptions};
@@ -55,6 +57,8 @@ pub struct Options {
     pub chunking: bool,
     /// How the connection is to be protected. LMTP is spoken in clear: who delivers into mailboxes is this host, or next to it.
     pub tls: TlsOptions,
+    /// Who we are, where the server is to know.
+    pub login: Option<Login>,
     /// How long each address of the server may take to accept the connection.
     pub connect_timeout: Duration,
     /// How long each reply may take.
@@ -72,6 +76,7 @@ impl Default for Options {
             pipelining: true,
             chunking: false,
             tls: TlsOptions::default(),
+            login: None,
             connect_timeout: Duration::from_secs(30),
             timeouts: Timeouts::default(),
             give_up_at: None,
@@ -207,6 +212,10 @@ impl Connection {
         };
         let began = if mode == TlsMode::Implicit { connection.secure(&options.tls, host) } else { Ok(()) };
         let ready = began.and_then(|()| connection.become_ready(&options.tls, host));
+        let ready = ready.and_then(|()| match &options.login {
+            Some(login) if protocol == Protocol::Smtp => connection.log_in(login, host, mode),
+            _ => Ok(()),
+        });
         if let Err(error) = ready {
             options.observer = connection.wire.observer;
             return Err(error);
@@ -225,7 +234,7 @@ impl Connection {
                 Event::Closed(ending) => {
                     return Err(ConnectError::Session(Box::new(self.circumstances.clone()), ending));
                 }
-                Event::NeedInput | Event::WantContent | Event::Finished(_) => {}
+                Event::NeedInput | Event::Auth(_) | Event::WantContent | Event::Finished(_) => {}
             }
         }
     }
@@ -385,7 +394,7 @@ impl Connection {
         let is_broken = match &event {
             Event::Finished(outcome) => Some(outcome.recipients.iter().any(|recipient| is_broken(&recipient.result))),
             Event::Closed(ending) => Some(matches!(ending, Ending::Failed(..))),
-            Event::NeedInput | Event::StartTls | Event::Ready | Event::WantContent => None,
+            Event::NeedInput | Event::StartTls | Event::Auth(_) | Event::Ready | Event::WantContent => None,
         };
         if let Some(is_broken) = is_broken {
             let input = if is_broken { self.input.as_slice() } else { &[] };
@@ -521,6 +530,7 @@ impl Connection {
         }
         let kind = match self.session.stage() {
             Stage::Content | Stage::EndOfContent => std::mem::replace(&mut self.kind, Kind::Content),
+            _ if self.session.is_output_secret() => Kind::Secret,
             _ => Kind::Commands,
         };
         let deadline = self.deadline();

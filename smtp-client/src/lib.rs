@@ -45,6 +45,7 @@ pub mod transcript;
 pub mod dialogue;
 pub mod recorder;
 mod wire;
+pub mod login;
 pub mod connection;
 pub mod replay;
 pub mod journal;

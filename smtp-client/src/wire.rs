@@ -8,6 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use smtp_proto::sasl::scram::Binding;
+
 use crate::peer::Peer;
 use crate::tls::{Handshake, Secured, TlsError};
 use crate::transcript::Observer;
@@ -31,6 +33,8 @@ pub(crate) struct Wire {
 pub(crate) enum Kind {
     /// Commands. Replies to earlier ones may come while they are written.
     Commands,
+    /// A command, or a line in the dialogue of AUTH, that nobody should see.
+    Secret,
     /// Content. No reply belongs here: one that comes is a reason to stop.
     Content,
     /// The same, with its BDAT line in front.
@@ -81,6 +85,7 @@ impl Wire {
     pub(crate) fn write(&mut self, mut octets: &[u8], kind: Kind, deadline: Instant) -> Result<(), WriteError> {
         match kind {
             Kind::Commands => self.observer.commands(octets),
+            Kind::Secret => self.observer.commands(&without_secret(octets)),
             Kind::Content => self.observer.content(octets),
             Kind::Chunk => {
                 let line_end = memchr::memchr(b'\n', octets).map_or(octets.len(), |line_feed| line_feed + 1);
@@ -100,7 +105,7 @@ impl Wire {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if !is_timeout(&error) => return Err(WriteError::Broken(error)),
                 // RFC 5321 knows no reply here; the servers that have seen enough know one all the same.
-                Err(_) if kind != Kind::Commands && self.channel.has_something_to_read() => {
+                Err(_) if !matches!(kind, Kind::Commands | Kind::Secret) && self.channel.has_something_to_read() => {
                     return Err(WriteError::Answered);
                 }
                 Err(_) if Instant::now() >= deadline => return Err(WriteError::Timeout),
@@ -134,6 +139,11 @@ impl Wire {
             Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What ties a proof to this very connection (RFC 9266): TLS 1.3 has it.
+    pub(crate) fn binding(&self) -> Binding {
+        self.channel.binding()
     }
 
     fn take(&mut self, octets: &[u8], input: &mut Vec<u8>) -> usize {
@@ -172,6 +182,16 @@ impl Wire {
     pub(crate) fn shut_down(&self) {
         // It may be gone already.
         let _ = self.channel.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// `AUTH PLAIN ***`, or `***` in the dialogue: what watches a conversation may be kept, and shown to others.
+fn without_secret(octets: &[u8]) -> Vec<u8> {
+    let line = octets.trim_ascii_end();
+    let named = line.strip_prefix(b"AUTH ").and_then(|rest| rest.split(|octet| *octet == b' ').next());
+    match named {
+        Some(mechanism) => [b"AUTH ", mechanism, b" ***\r\n"].concat(),
+        None => b"***\r\n".to_vec(),
     }
 }
 

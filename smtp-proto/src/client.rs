@@ -16,7 +16,8 @@
 //!
 //! ```text
 //!   StartTls     -> the handshake, then handle_tls_established(); or close the connection
-//!   Ready        -> start(transaction), rehearse(transaction) or quit()
+//!   Ready        -> start(transaction), rehearse(transaction), authenticate() or quit()
+//!   Auth         -> behind authenticate(): respond() or cancel_auth(), until it is over
 //!   WantContent  -> write_content(octets)... finish_content()
 //!   Finished     -> the outcome of a transaction, recipient by recipient
 //!   Closed       -> close the connection; why is said
@@ -48,6 +49,7 @@
 //! With PIPELINING (RFC 2920) the envelope goes out in groups: at most [`crate::limits::OUTSTANDING_COMMANDS`] commands and
 //! [`crate::limits::OUTSTANDING_OCTETS`] octets without a reply, so that neither side can block on a full window.
 
+mod auth;
 mod content;
 mod envelope;
 mod outcome;
@@ -66,6 +68,7 @@ use crate::extension::{Extension, Extensions};
 use crate::reply::Reply;
 use crate::reply_parser::{ReplyError, ReplyParser};
 use crate::transaction::Transaction;
+pub use auth::AuthEvent;
 pub use content::ContentError;
 use envelope::{Carriage, Envelope};
 pub use outcome::{Cause, Failure, Outcome, RecipientOutcome, Stage};
@@ -111,6 +114,8 @@ pub struct Timeouts {
     pub hello: Duration,
     /// For the reply to STARTTLS, and again for all of the handshake behind it: two minutes. No RFC says how long.
     pub tls: Duration,
+    /// For each reply in the dialogue of AUTH: two minutes. No RFC says how long; checking a password may take seconds.
+    pub auth: Duration,
     /// For the reply to MAIL: five minutes (4.5.3.2.2).
     pub mail: Duration,
     /// For the reply to RCPT: five minutes (4.5.3.2.3).
@@ -133,6 +138,7 @@ impl Default for Timeouts {
             greeting: minutes(5),
             hello: minutes(5),
             tls: minutes(2),
+            auth: minutes(2),
             mail: minutes(5),
             rcpt: minutes(5),
             data: minutes(2),
@@ -176,6 +182,8 @@ pub enum Event {
     StartTls,
     /// No transaction is open: start one, or quit.
     Ready,
+    /// Something has come of [`ClientSession::authenticate`].
+    Auth(AuthEvent),
     /// Somebody wants the message, and 354 was said or BDAT will do without it: hand in its content.
     WantContent,
     /// The transaction is over. [`Event::Ready`] or [`Event::Closed`] follows.
@@ -299,6 +307,8 @@ pub struct ClientSession {
     needs_reset: bool,
     /// Commands in `output` that the server cannot have read yet.
     unwritten_commands: usize,
+    is_output_secret: bool,
+    is_authenticated: bool,
 }
 
 impl ClientSession {
@@ -315,6 +325,8 @@ impl ClientSession {
             output: Vec::new(),
             needs_reset: false,
             unwritten_commands: 0,
+            is_output_secret: false,
+            is_authenticated: false,
         }
     }
 
@@ -325,7 +337,11 @@ impl ClientSession {
             let rest = input.get(used..).unwrap_or_default();
             // Nobody has asked anything yet that this could be the answer to; the next command must not take it for its own.
             // Behind the reply to STARTTLS it was put in by somebody who wants it to be read as if it came under TLS.
-            if matches!(self.events.front(), Some(Event::Ready | Event::StartTls)) && !rest.is_empty() {
+            if matches!(
+                self.events.front(),
+                Some(Event::Ready | Event::StartTls | Event::Auth(AuthEvent::Challenge(_)))
+            ) && !rest.is_empty()
+            {
                 self.events.pop_front();
                 self.handle_unasked(rest, now);
                 used = input.len();
@@ -357,10 +373,15 @@ impl ClientSession {
     /// answers before the question is no server that anybody should believe, or the answer was put in by somebody else.
     fn is_before_its_command(&self) -> bool {
         match &self.state {
-            State::Ehlo | State::Helo | State::Lhlo | State::StartTls | State::EmptyContent(_) | State::Quit(_) => {
-                self.unwritten_commands > 0
-            }
+            State::Ehlo
+            | State::Helo
+            | State::Lhlo
+            | State::StartTls
+            | State::Dialogue(_)
+            | State::EmptyContent(_)
+            | State::Quit(_) => self.unwritten_commands > 0,
             State::Envelope(envelope) => envelope.outstanding_commands() <= self.unwritten_commands,
+            State::Challenged => true,
             State::Greeting | State::Handshake | State::Ready | State::Closed => false,
             // There is nothing but content, and the driver looks up before it says the end of it.
             State::Content(..) | State::Verdict(_) | State::Verdicts(_) => false,
@@ -416,6 +437,7 @@ impl ClientSession {
     /// They are written.
     pub fn clear_output(&mut self) {
         self.unwritten_commands = 0;
+        self.is_output_secret = false;
         self.output.clear();
     }
 
@@ -452,10 +474,12 @@ impl ClientSession {
         }
     }
 
-    fn begin(&mut self, transaction: Transaction, carriage: Carriage, now: Duration) -> Result<(), StartError> {
+    fn begin(&mut self, mut transaction: Transaction, carriage: Carriage, now: Duration) -> Result<(), StartError> {
         if !matches!(self.state, State::Ready) {
             return Err(StartError::NotReady);
         }
+        // RFC 4954, 5: AUTH= is for servers to which we have authenticated; others may not want to know the parameter.
+        transaction.parameters.auth = transaction.parameters.auth.filter(|_| self.is_authenticated);
         let has_pipelining = self.config.pipelining && self.extensions.has(&Extension::Pipelining);
         let envelope = Envelope::new(transaction, &self.extensions, carriage, has_pipelining, self.needs_reset)?;
         self.used.begin(envelope.named(), self.extensions.limits())?;

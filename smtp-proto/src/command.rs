@@ -4,12 +4,15 @@
 //! the end of the line and behind the colon, missing angle brackets, a dot at the end of a domain, and a HELO argument
 //! that is not a domain. Printing gives the one strict form, without the CRLF.
 
+mod auth;
+
 use std::fmt;
 
 use crate::address::{self, AddressError, Domain, ForwardPath, ReversePath};
 use crate::cursor::Cursor;
 use crate::limits;
 use crate::parameter::{MailParameters, ParameterError, RcptParameters};
+pub use auth::{Auth, NotBase64};
 
 /// A command and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub enum Command {
     /// `STARTTLS` (RFC 3207).
     StartTls,
     /// `AUTH mechanism [initial-response]` (RFC 4954).
-    Auth(Argument),
+    Auth(Auth),
     /// `BDAT size [LAST]` (RFC 3030).
     Bdat {
         /// Octets of the chunk behind the line.
@@ -156,7 +159,9 @@ impl Command {
             "NOOP" => Ok(Command::Noop(argument(cursor))),
             "QUIT" => alone(cursor, Command::Quit, "QUIT"),
             "STARTTLS" => alone(cursor, Command::StartTls, "STARTTLS"),
-            "AUTH" => argument(cursor).map(Command::Auth).ok_or(CommandError::Arguments("AUTH mechanism")),
+            "AUTH" => Auth::parse(cursor)
+                .map(Command::Auth)
+                .ok_or(CommandError::Arguments("AUTH mechanism [initial-response]")),
             "BDAT" => bdat(cursor),
             "EXPN" | "TURN" | "ETRN" | "SEND" | "SAML" | "SOML" => Ok(Command::Unoffered),
             "GET" | "POST" | "PUT" | "HEAD" | "CONNECT" | "OPTIONS" | "PRI" => Err(CommandError::ForeignProtocol),
@@ -222,6 +227,11 @@ pub(crate) fn is_bdat(line: &[u8]) -> bool {
     has_verb(line, b"BDAT")
 }
 
+/// The same of AUTH.
+pub(crate) fn is_auth(line: &[u8]) -> bool {
+    has_verb(line, b"AUTH")
+}
+
 /// The same of MAIL.
 pub(crate) fn is_mail(line: &[u8]) -> bool {
     has_verb(line, b"MAIL")
@@ -257,7 +267,7 @@ impl fmt::Display for Command {
             Command::Noop(Some(text)) => write!(f, "NOOP {text}"),
             Command::Quit => f.write_str("QUIT"),
             Command::StartTls => f.write_str("STARTTLS"),
-            Command::Auth(exchange) => write!(f, "AUTH {exchange}"),
+            Command::Auth(auth) => auth.fmt(f),
             Command::Bdat { size, is_last: false } => write!(f, "BDAT {size}"),
             Command::Bdat { size, is_last: true } => write!(f, "BDAT {size} LAST"),
             Command::Unoffered => f.write_str("EXPN"),

@@ -16,8 +16,8 @@
 //! the replies it gets, its content on the way through DATA or BDAT, the trace it collects, and the two machines that hold the
 //! conversation, [`server`] and [`client`]. What the sender hears if it does not arrive is [`report`].
 //!
-//! Not here yet, and so announced by nobody: AUTH. Its command and parameter are read and printed already; the server's side
-//! answers 502 and 555.
+//! How somebody proves who they are is [`sasl`]: the sessions hold the dialogue of AUTH and know nothing of what is in it. The
+//! mechanisms need hashes, and are there with the feature `sasl`.
 //!
 //! # Two machines in a room
 //!
@@ -55,7 +55,7 @@
 //!         rest = &rest[used..];
 //!         match event {
 //!             client::Event::NeedInput => break,
-//!             client::Event::StartTls => unreachable!("only where Config::tls wishes for it"),
+//!             client::Event::StartTls | client::Event::Auth(_) => unreachable!("nobody asked for it"),
 //!             client::Event::Ready => match transaction.take() {
 //!                 Some(transaction) => client.start(transaction, now)?,
 //!                 None => client.quit(now),
@@ -95,6 +95,9 @@ pub mod report;
 
 pub mod printable;
 pub mod json;
+pub mod secret;
+
+pub mod sasl;
 
 pub mod line;
 pub mod server;

@@ -19,14 +19,23 @@ pub const PATH_OCTETS: usize = 512;
 /// Octets of a command line with its CRLF. RFC 5321, 4.5.3.1.4: at least 512; DSN asks for 1,036 (RFC 3461, 5.4).
 pub const COMMAND_LINE_OCTETS: usize = 2_048;
 
+/// Octets of an AUTH command and of each answer in its dialogue, with their CRLF. RFC 4954, 4: 12,288 are enough for every
+/// mechanism in use.
+pub const AUTH_LINE_OCTETS: usize = 12_288;
+
+/// Octets of a command line to which an initial response may be added (RFC 4954, 4: "the line length limitations defined in
+/// [SMTP]", which are 512). A longer one is sent when the server asks for it.
+pub const INITIAL_RESPONSE_LINE_OCTETS: usize = 512;
+
 /// Octets of a command line that is being skipped because it is too long, before the connection is ended.
 pub const SKIPPED_LINE_OCTETS: usize = 1 << 20;
 
 /// Octets of a reply line that we send, with its CRLF. RFC 5321, 4.5.3.1.5: everybody can receive 512.
 pub const REPLY_LINE_OCTETS: usize = 512;
 
-/// Octets of a reply line that we accept: eight times what a server may send, since some do send more.
-pub const RECEIVED_REPLY_LINE_OCTETS: usize = 4_096;
+/// Octets of a reply line that we accept: many times what a server may send, since some do send more, and since a challenge
+/// in AUTH may have so many (RFC 4954, 4).
+pub const RECEIVED_REPLY_LINE_OCTETS: usize = 12_288;
 
 /// Octets of a whole reply that we accept, all lines together.
 pub const RECEIVED_REPLY_OCTETS: usize = 64 * 1_024;

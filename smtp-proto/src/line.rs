@@ -4,7 +4,7 @@ use crate::content::LineEnds;
 use crate::limits;
 
 /// Cuts the input into lines. It holds no octets: an incomplete line stays in the caller's buffer, which must have room
-/// for [`limits::COMMAND_LINE_OCTETS`].
+/// for the longest that it asks for.
 #[derive(Debug)]
 pub struct LineReader {
     line_ends: LineEnds,
@@ -51,19 +51,20 @@ impl LineReader {
         self.skipped.is_none()
     }
 
-    /// Reads one line. Returns the octets of `input` that are used up, and what they were.
-    pub fn read<'a>(&mut self, input: &'a [u8]) -> (usize, Line<'a>) {
+    /// Reads one line, of at most so many octets with its line end. Returns the octets of `input` that are used up, and what
+    /// they were.
+    pub fn read<'a>(&mut self, input: &'a [u8], most_octets: usize) -> (usize, Line<'a>) {
         if let Some((line, used)) = self.find_line(input) {
             return match self.skipped.take() {
                 Some(skipped) => (used, Line::TooLong(skipped.start)),
-                None if used > limits::COMMAND_LINE_OCTETS => (used, Line::TooLong(start(line))),
+                None if used > most_octets => (used, Line::TooLong(start(line))),
                 None => (used, Line::Complete(line)),
             };
         }
         if input.ends_with(b"\n") {
             return (input.len(), Line::BareLineFeed);
         }
-        if self.skipped.is_none() && input.len() < limits::COMMAND_LINE_OCTETS {
+        if self.skipped.is_none() && input.len() < most_octets {
             return (0, Line::NeedInput);
         }
         // A CR at the end stays, since the LF that makes it a line end may be on its way.
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     fn read(input: &[u8]) -> (usize, Line<'_>) {
-        LineReader::new(LineEnds::Strict).read(input)
+        LineReader::new(LineEnds::Strict).read(input, limits::COMMAND_LINE_OCTETS)
     }
 
     /// Row N016.
@@ -111,8 +112,8 @@ mod tests {
     #[test]
     fn a_bare_line_feed_counts_where_the_administrator_says_so() {
         let mut reader = LineReader::new(LineEnds::AcceptBareLineFeed);
-        assert_eq!(reader.read(b"NOOP\nQUIT\r\n"), (5, Line::Complete(b"NOOP")));
-        assert_eq!(reader.read(b"QUIT\r\n"), (6, Line::Complete(b"QUIT")));
+        assert_eq!(reader.read(b"NOOP\nQUIT\r\n", limits::COMMAND_LINE_OCTETS), (5, Line::Complete(b"NOOP")));
+        assert_eq!(reader.read(b"QUIT\r\n", limits::COMMAND_LINE_OCTETS), (6, Line::Complete(b"QUIT")));
     }
 
     #[test]
@@ -125,10 +126,10 @@ mod tests {
         let mut reader = LineReader::new(LineEnds::Strict);
         let long = line(100 * limit);
         for piece in long[..99 * limit].chunks(limit) {
-            assert_eq!(reader.read(piece), (limit, Line::NeedInput));
+            assert_eq!(reader.read(piece, limits::COMMAND_LINE_OCTETS), (limit, Line::NeedInput));
         }
-        assert_eq!(reader.read(&long[99 * limit..]), (limit, Line::TooLong(*b"aaaaa")));
-        assert_eq!(reader.read(b"NOOP\r\n"), (6, Line::Complete(b"NOOP")));
+        assert_eq!(reader.read(&long[99 * limit..], limits::COMMAND_LINE_OCTETS), (limit, Line::TooLong(*b"aaaaa")));
+        assert_eq!(reader.read(b"NOOP\r\n", limits::COMMAND_LINE_OCTETS), (6, Line::Complete(b"NOOP")));
     }
 
     /// go-smtp's first version kept such a line in memory until there was none (its pull request 60).
@@ -138,16 +139,16 @@ mod tests {
         let piece = [b'a'; limits::COMMAND_LINE_OCTETS];
         let pieces = limits::SKIPPED_LINE_OCTETS / piece.len();
         for _ in 0..pieces {
-            assert_eq!(reader.read(&piece).1, Line::NeedInput);
+            assert_eq!(reader.read(&piece, limits::COMMAND_LINE_OCTETS).1, Line::NeedInput);
         }
-        assert_eq!(reader.read(&piece).1, Line::Endless);
+        assert_eq!(reader.read(&piece, limits::COMMAND_LINE_OCTETS).1, Line::Endless);
     }
 
     #[test]
     fn a_long_line_may_be_cut_between_cr_and_lf() {
         let mut reader = LineReader::new(LineEnds::Strict);
         let start = [vec![b'a'; limits::COMMAND_LINE_OCTETS], b"\r".to_vec()].concat();
-        assert_eq!(reader.read(&start), (start.len() - 1, Line::NeedInput));
-        assert_eq!(reader.read(b"\r\n"), (2, Line::TooLong(*b"aaaaa")));
+        assert_eq!(reader.read(&start, limits::COMMAND_LINE_OCTETS), (start.len() - 1, Line::NeedInput));
+        assert_eq!(reader.read(b"\r\n", limits::COMMAND_LINE_OCTETS), (2, Line::TooLong(*b"aaaaa")));
     }
 }

@@ -43,9 +43,10 @@
 //! ```
 //!
 //! Not here: sockets, clocks (`now` is time since the connection came in, as a number), and who may send what to whom.
-//! STARTTLS, where it is offered, leads back to `Greeted` (`tls`). AUTH is read and answered 502: nothing is announced that is
-//! not honoured.
+//! STARTTLS, where it is offered, leads back to `Greeted` (`tls`); AUTH, where it is, from `Ready` to `Ready` (`auth`). Nothing
+//! is announced that is not honoured.
 
+mod auth;
 mod chunks;
 mod content;
 mod pace;
@@ -63,8 +64,11 @@ use crate::extension::{Extension, Extensions, Limits};
 use crate::limits;
 use crate::line::{Line, LineReader};
 use crate::reply::Reply;
+use crate::sasl::Mechanism;
+use crate::secret::Secret;
 use crate::trace::Protocol;
 use crate::transaction::{Recipient, Transaction};
+pub use auth::AuthAnswer;
 use state::{Asked, State};
 
 /// What a session is told about the host and its limits.
@@ -78,6 +82,8 @@ pub struct Config {
     pub message_octets: u64,
     /// Whether STARTTLS is offered to clients that talk in clear.
     pub starttls: bool,
+    /// Whether a client must prove who it is before it says anything about mail, as on a port for submissions (RFC 6409, 4.3).
+    pub requires_auth: bool,
     /// Whether reports to senders are made as RFC 3461 asks, so that DSN may be announced.
     pub dsn: bool,
     /// Recipients of one transaction, announced with LIMITS.
@@ -106,6 +112,7 @@ impl Config {
             line_ends: LineEnds::Strict,
             message_octets: limits::MESSAGE_OCTETS,
             starttls: false,
+            requires_auth: false,
             dsn: false,
             recipients: limits::RECIPIENTS,
             mails: limits::MAILS,
@@ -145,6 +152,11 @@ pub enum Question<'a> {
     Hello(&'a HelloName),
     /// Can a handshake begin now? A refusal should be a 454, and the client may go on in clear (RFC 3207, 4).
     StartTls,
+    /// A client wants to prove who it is, by this mechanism, which was offered. Its first message, if it came along; without
+    /// it, the client wants to be asked. Answered by [`ServerSession::answer_auth`].
+    AuthBegins(Mechanism, Option<&'a Secret>),
+    /// The client's answer to the challenge. Answered in the same way.
+    AuthGoesOn(&'a Secret),
     /// May this sender open a transaction?
     Mail(&'a Transaction),
     /// Is this recipient taken, in this transaction?
@@ -203,6 +215,10 @@ pub struct ServerSession {
     errors: usize,
     fruitless_commands: usize,
     is_tls: bool,
+    /// What AUTH may name.
+    mechanisms: Vec<Mechanism>,
+    user: Option<String>,
+    auth_failures: usize,
 }
 
 impl ServerSession {
@@ -217,6 +233,9 @@ impl ServerSession {
             errors: 0,
             fruitless_commands: 0,
             is_tls: false,
+            mechanisms: Vec::new(),
+            user: None,
+            auth_failures: 0,
             config,
         }
     }
@@ -243,6 +262,7 @@ impl ServerSession {
                 State::Handshake => (0, Some(Event::StartTls)),
                 State::Refused
                 | State::Greeted
+                | State::Dialogue(_)
                 | State::Ready(_)
                 | State::Mail(..)
                 | State::Chunks(_)
@@ -262,9 +282,14 @@ impl ServerSession {
             self.close_with(replies::foreign_protocol());
             return (input.len(), None);
         }
-        let (used, line) = self.lines.read(input);
+        let (used, line) = self.lines.read(input, self.most_line_octets(input));
         match line {
             Line::NeedInput => return (used, Some(Event::NeedInput)),
+            Line::Complete(line) if matches!(self.state, State::Dialogue(_)) => self.handle_auth_line(line),
+            Line::TooLong(_) if matches!(self.state, State::Dialogue(_)) => {
+                self.end_dialogue(replies::auth_line_too_long());
+            }
+            Line::TooLong(start) if command::is_auth(&start) => self.error(replies::auth_line_too_long()),
             Line::Complete(line) => self.handle_command(line, used < input.len(), now),
             Line::TooLong(start) if command::is_bdat(&start) => self.close_with(replies::unreadable_chunk()),
             Line::TooLong(_) => self.error(replies::line_too_long()),
@@ -336,7 +361,13 @@ impl ServerSession {
     pub fn is_between_transactions(&self) -> bool {
         matches!(
             self.state,
-            State::Refused | State::Greeted | State::Handshake | State::Ready(_) | State::Spoilt(..) | State::Closed
+            State::Refused
+                | State::Greeted
+                | State::Handshake
+                | State::Dialogue(_)
+                | State::Ready(_)
+                | State::Spoilt(..)
+                | State::Closed
         )
     }
 
@@ -348,9 +379,10 @@ impl ServerSession {
     /// How a message of this session counts as received.
     pub fn protocol(&self) -> Protocol {
         let has_smtputf8 = self.state.transaction().is_some_and(|transaction| transaction.parameters.smtputf8);
+        let (tls, auth) = (self.is_tls, self.user.is_some());
         match self.state.client() {
-            Some(client) if client.is_extended && has_smtputf8 => Protocol::Utf8Smtp { tls: self.is_tls },
-            Some(client) if client.is_extended => Protocol::Esmtp { tls: self.is_tls },
+            Some(client) if client.is_extended && has_smtputf8 => Protocol::Utf8Smtp { tls, auth },
+            Some(client) if client.is_extended => Protocol::Esmtp { tls, auth },
             _ => Protocol::Smtp,
         }
     }
@@ -372,6 +404,8 @@ impl ServerSession {
             Extension::Chunking,
         ];
         extensions.extend(self.offers_starttls().then_some(Extension::StartTls));
+        let names = self.mechanisms.iter().map(|mechanism| mechanism.name().to_owned());
+        extensions.extend((!self.mechanisms.is_empty()).then(|| Extension::Auth(names.collect())));
         extensions.extend(config.dsn.then_some(Extension::Dsn));
         extensions.extend([Extension::Limits(limits), Extension::Help]);
         Extensions::new(extensions)

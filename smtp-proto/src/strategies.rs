@@ -7,10 +7,12 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::address::{AddressLiteral, Domain, ForwardPath, LocalPart, Mailbox, ReversePath};
-use crate::command::{Argument, Command, HelloName};
+use crate::command::{Argument, Auth, Command, HelloName};
 use crate::extension::{Extension, Extensions};
 use crate::parameter::{Body, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret};
 use crate::reply::{Code, EnhancedCode, Reply};
+use crate::sasl::Mechanism;
+use crate::secret::Secret;
 use crate::xtext::Xtext;
 
 /// Any text, with the characters that break protocols coming up far too often.
@@ -109,6 +111,10 @@ pub(crate) fn hello_name() -> impl Strategy<Value = HelloName> {
     prop_oneof![domain, other.prop_filter("no dot at the end", |name| !name.to_string().ends_with('.'))]
 }
 
+fn mechanism() -> impl Strategy<Value = Mechanism> {
+    prop::sample::select(Mechanism::ALL.to_vec())
+}
+
 pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         hello_name().prop_map(Command::Ehlo),
@@ -124,7 +130,8 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         option::of(argument()).prop_map(Command::Noop),
         Just(Command::Quit),
         Just(Command::StartTls),
-        argument().prop_map(Command::Auth),
+        (mechanism(), option::of(vec(any::<u8>(), 0..20)))
+            .prop_map(|(mechanism, response)| Command::Auth(Auth::new(mechanism, response.map(Secret::new).as_ref()))),
         (any::<u64>(), any::<bool>()).prop_map(|(size, is_last)| Command::Bdat { size, is_last }),
         Just(Command::Unoffered),
     ]

@@ -38,11 +38,15 @@ pub enum Protocol {
     Esmtp {
         /// Under TLS: an S behind the name.
         tls: bool,
+        /// From a client that has proved who it is: an A behind that.
+        auth: bool,
     },
     /// With SMTPUTF8.
     Utf8Smtp {
         /// Under TLS.
         tls: bool,
+        /// From a client that has proved who it is.
+        auth: bool,
     },
 }
 
@@ -50,10 +54,14 @@ impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Protocol::Smtp => "SMTP",
-            Protocol::Esmtp { tls: false } => "ESMTP",
-            Protocol::Esmtp { tls: true } => "ESMTPS",
-            Protocol::Utf8Smtp { tls: false } => "UTF8SMTP",
-            Protocol::Utf8Smtp { tls: true } => "UTF8SMTPS",
+            Protocol::Esmtp { tls: false, auth: false } => "ESMTP",
+            Protocol::Esmtp { tls: false, auth: true } => "ESMTPA",
+            Protocol::Esmtp { tls: true, auth: false } => "ESMTPS",
+            Protocol::Esmtp { tls: true, auth: true } => "ESMTPSA",
+            Protocol::Utf8Smtp { tls: false, auth: false } => "UTF8SMTP",
+            Protocol::Utf8Smtp { tls: false, auth: true } => "UTF8SMTPA",
+            Protocol::Utf8Smtp { tls: true, auth: false } => "UTF8SMTPS",
+            Protocol::Utf8Smtp { tls: true, auth: true } => "UTF8SMTPSA",
         })
     }
 }

@@ -127,7 +127,7 @@ impl Room {
             rest = &rest[used..];
             match event {
                 client::Event::NeedInput => break,
-                client::Event::StartTls => unreachable!("nobody asked for it"),
+                client::Event::StartTls | client::Event::Auth(_) => unreachable!("nobody asked for it"),
                 client::Event::Closed(ending) => self.ending = Some(ending),
                 client::Event::Finished(outcome) => self.outcomes.push(outcome),
                 client::Event::Ready => match self.messages.pop_front() {

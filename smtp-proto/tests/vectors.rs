@@ -72,7 +72,7 @@ fn lines(line_ends: LineEnds, wire: &[u8], piece: usize) -> Vec<String> {
     let mut reader = LineReader::new(line_ends);
     let mut found = Vec::new();
     let held = drive(wire, piece, |held| {
-        let (used, line) = reader.read(held);
+        let (used, line) = reader.read(held, smtp_proto::limits::COMMAND_LINE_OCTETS);
         match line {
             Line::Complete(line) => found.push(format!("<{}>", line.escape_ascii())),
             Line::BareLineFeed => found.push("bare".to_owned()),
@@ -155,7 +155,7 @@ fn through_the_wire(line: &[u8]) -> Vec<u8> {
         assert_eq!(lines(LineEnds::Strict, &wire, piece), [format!("<{}>", line.escape_ascii())]);
     }
     let trailing = [&wire[..], b"NOOP\r\n"].concat();
-    let (used, found) = LineReader::new(LineEnds::Strict).read(&trailing);
+    let (used, found) = LineReader::new(LineEnds::Strict).read(&trailing, smtp_proto::limits::COMMAND_LINE_OCTETS);
     assert_eq!((used, found), (wire.len(), Line::Complete(line)));
     line.to_vec()
 }

@@ -52,7 +52,7 @@ impl Drop for Admitted {
 }
 
 /// One customer has a whole /64 of IPv6 addresses: they count as one.
-fn key(address: IpAddr) -> IpAddr {
+pub(crate) fn key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),

@@ -1,10 +1,12 @@
 //! What a server is told, with the default and the reason of each value.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use smtp_proto::address::{Domain, DomainName};
 use smtp_proto::server::Config as SessionConfig;
 
+use crate::auth::Authenticator;
 use crate::network::Network;
 use crate::tls::CurrentIdentity;
 
@@ -24,6 +26,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// The certificate, if there is one: with it STARTTLS is offered.
     pub tls: Option<CurrentIdentity>,
+    /// Who may log in, if anybody: AUTH is offered under TLS.
+    pub auth: Option<Arc<Authenticator>>,
     /// How long a TLS handshake may take, whatever the peer sends meanwhile. 30 s.
     pub handshake_timeout: Duration,
     /// Whether an accepted message stays in the spool for good. Otherwise it is queued, and somebody must run the queue
@@ -47,6 +51,7 @@ impl Config {
             connections_per_address: None,
             session: SessionConfig::new(Domain::Name(hostname)),
             tls: None,
+            auth: None,
             handshake_timeout: Duration::from_secs(30),
             keeps_mail: true,
             accept_bare_lf: Vec::new(),

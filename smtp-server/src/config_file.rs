@@ -59,7 +59,9 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
         "aliases" => options.aliases.is_none(),
         "tls-cert" => options.tls_cert.is_none(),
         "tls-key" => options.tls_key.is_none(),
+        "users" => options.users.is_none(),
         "relay-ca-file" => options.relay_ca_file.is_none(),
+        "relay-password-file" => options.relay_password_file.is_none(),
         "tls-policy" => options.tls_policy.is_none(),
         _ => true,
     });
@@ -68,7 +70,17 @@ pub(crate) fn complete(options: Options) -> Result<Settings, Failure> {
 }
 
 /// Settings whose value is a path.
-const PATHS: [&str; 7] = ["spool", "recipients", "aliases", "tls-cert", "tls-key", "relay-ca-file", "tls-policy"];
+const PATHS: [&str; 9] = [
+    "spool",
+    "recipients",
+    "aliases",
+    "tls-cert",
+    "tls-key",
+    "users",
+    "relay-ca-file",
+    "relay-password-file",
+    "tls-policy",
+];
 
 /// What stands before a path in the value of `deliver`.
 const PATH_PREFIXES: [&str; 2] = ["maildir:", "lmtp:unix:"];
@@ -120,7 +132,7 @@ fn name_and_value(line: &str) -> (&str, &str) {
 /// A line as words of the command line.
 fn setting(line: &str, directory: &Path) -> Result<[String; 2], String> {
     let (name, value) = name_and_value(line);
-    let is_setting = !matches!(name, "config" | "check" | "help") && !name.starts_with('-');
+    let is_setting = !matches!(name, "config" | "check" | "help" | "allow-plaintext-auth") && !name.starts_with('-');
     if !is_setting {
         return Err(no_setting(name));
     }
@@ -149,10 +161,16 @@ fn merge(first: Options, second: Options) -> Options {
     Options {
         listen: list(first.listen, second.listen),
         listen_tls: list(first.listen_tls, second.listen_tls),
+        listen_submission: list(first.listen_submission, second.listen_submission),
+        listen_submissions: list(first.listen_submissions, second.listen_submissions),
+        users: first.users.or(second.users),
+        allow_plaintext_auth: first.allow_plaintext_auth,
         tls_cert: first.tls_cert.or(second.tls_cert),
         tls_key: first.tls_key.or(second.tls_key),
         relay_tls: first.relay_tls.or(second.relay_tls),
         relay_ca_file: first.relay_ca_file.or(second.relay_ca_file),
+        relay_user: first.relay_user.or(second.relay_user),
+        relay_password_file: first.relay_password_file.or(second.relay_password_file),
         tls_policy: first.tls_policy.or(second.tls_policy),
         hostname: first.hostname.or(second.hostname),
         domain: list(first.domain, second.domain),

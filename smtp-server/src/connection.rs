@@ -9,13 +9,17 @@ use std::time::{Duration, Instant};
 
 use rustls::server::ServerConnection;
 use smtp_proto::content::LineEnds;
-use smtp_proto::server::{CloseReason, Decision, Event, Question, ServerSession};
+use smtp_proto::sasl::Mechanism;
+use smtp_proto::secret::Secret;
+use smtp_proto::server::{AuthAnswer, CloseReason, Decision, Event, Question, ServerSession};
 use smtp_proto::transaction::Transaction;
 use smtp_spool::StoreError;
 
+use crate::auth::Dialogue;
 use crate::host::Host;
 use crate::incoming::{Arrival, IncomingMessage};
 use crate::journal::{self, Journal};
+use crate::policy::Client;
 use crate::registry::Ticket;
 use crate::replies;
 use crate::stream::{Stream, is_worth_another_try};
@@ -33,17 +37,30 @@ struct Connection<'a, 's> {
     /// What the TLS handshake needs, once one is agreed on.
     handshake: Option<ServerConnection>,
     peer: SocketAddr,
+    is_submission: bool,
     session: ServerSession,
+    /// What the client proves now.
+    dialogue: Option<Dialogue>,
     started: Instant,
     incoming: Option<IncomingMessage>,
     journal: Journal,
 }
 
+/// Who has called, and where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) peer: SocketAddr,
+    /// At a port for submissions.
+    pub(crate) is_submission: bool,
+}
+
 /// Holds one conversation, from the greeting to the close. `buffer` is the thread's own.
-pub(crate) fn serve(host: &Host, ticket: Ticket<'_>, stream: &mut Stream<'_>, peer: SocketAddr, buffer: &mut [u8]) {
+pub(crate) fn serve(host: &Host, ticket: Ticket<'_>, stream: &mut Stream<'_>, caller: Caller, buffer: &mut [u8]) {
+    let Caller { peer, is_submission } = caller;
     log::debug!("peer={peer} status=connected");
     let mut config = host.config.session.clone();
     config.starttls = host.config.tls.is_some();
+    config.requires_auth = is_submission;
     if host.config.accept_bare_lf.iter().any(|network| network.contains(peer.ip())) {
         config.line_ends = LineEnds::AcceptBareLineFeed;
     }
@@ -53,7 +70,9 @@ pub(crate) fn serve(host: &Host, ticket: Ticket<'_>, stream: &mut Stream<'_>, pe
         stream,
         handshake: None,
         peer,
+        is_submission,
         session: ServerSession::new(config),
+        dialogue: None,
         started: Instant::now(),
         incoming: None,
         journal: Journal::new(peer),
@@ -74,6 +93,7 @@ impl Connection<'_, '_> {
             self.handshake = Some(begin_tls(self.host, self.peer).map_err(io::Error::other)?);
             self.shake_hands(buffer)?;
         }
+        self.offer_auth();
         // What has come before the greeting went out. Nothing may have (RFC 5321, 4.3.1).
         let early = self.stream.read_available(buffer)?;
         let (mut start, mut end) = (0, early);
@@ -135,16 +155,63 @@ impl Connection<'_, '_> {
             log::debug!("peer={peer} status=encrypted version={version:?} suite={suite}");
         }
         self.session.handle_tls_established(self.started.elapsed());
+        self.offer_auth();
         Ok(())
+    }
+
+    /// What a client may log in by depends on TLS, and on the users there are now.
+    fn offer_auth(&mut self) {
+        if let Some(auth) = &self.host.config.auth {
+            let mechanisms = auth.mechanisms(self.peer.ip(), self.stream.is_tls(), &self.stream.binding());
+            self.session.offer_auth(mechanisms);
+        }
+    }
+
+    /// Goes on with a dialogue, or begins one.
+    fn authenticate(&mut self, begins: Option<Mechanism>, said: Option<Secret>) {
+        let peer = self.peer;
+        let answer = match (&self.host.config.auth, begins) {
+            (Some(auth), begins) => {
+                let begun = match (begins, self.dialogue.take()) {
+                    (Some(mechanism), _) => auth.begin(mechanism, self.stream.binding(), peer.ip()),
+                    (None, dialogue) => dialogue.ok_or_else(|| AuthAnswer::Refused(replies::no_auth_now())),
+                };
+                match begun {
+                    Err(answer) => answer,
+                    Ok(mut dialogue) => {
+                        let answer = auth.go_on(&mut dialogue, said.as_ref(), peer.ip());
+                        self.journal.authentication(&dialogue, &answer);
+                        self.dialogue = Some(dialogue);
+                        answer
+                    }
+                }
+            }
+            (None, _) => AuthAnswer::Refused(replies::no_auth_now()),
+        };
+        self.session.answer_auth(answer, self.started.elapsed());
     }
 
     /// Asks the policy, and the store where room on the disk is the question.
     fn decide(&mut self) {
         let Some(question) = self.session.question() else { return };
+        match question {
+            Question::AuthBegins(mechanism, said) => {
+                let said = said.cloned();
+                return self.authenticate(Some(mechanism), said);
+            }
+            Question::AuthGoesOn(said) => {
+                let said = said.clone();
+                return self.authenticate(None, Some(said));
+            }
+            _ => {}
+        }
         let (host, peer) = (self.host, self.peer);
+        let client = Client { peer, user: self.session.user() };
         let decision = match question {
-            Question::Connect => host.policy.connect(peer),
-            Question::Hello(hello) => host.policy.hello(peer, hello),
+            Question::Connect => host.policy.connect(&client),
+            Question::Hello(hello) => host.policy.hello(&client, hello),
+            // They have their own answers, above.
+            Question::AuthBegins(..) | Question::AuthGoesOn(_) => Decision::Refuse(replies::failure()),
             Question::StartTls => match begin_tls(host, peer) {
                 Ok(tls) => {
                     self.handshake = Some(tls);
@@ -154,16 +221,16 @@ impl Connection<'_, '_> {
             },
             // Before any data is taken: "not now" costs the client nothing here (RFC 1870, 6.1).
             Question::Mail(transaction) => match host.store.has_room_for(transaction.parameters.size) {
-                Ok(()) => host.policy.mail(peer, transaction),
+                Ok(()) => host.policy.mail(&client, transaction),
                 Err(error) => defer(peer, &error),
             },
-            Question::Rcpt(transaction, recipient) => host.policy.rcpt(peer, transaction, recipient),
+            Question::Rcpt(transaction, recipient) => host.policy.rcpt(&client, transaction, recipient),
             Question::Content(transaction) => {
                 let (by, with) = (&host.config.session.hostname, self.session.protocol());
                 let suite = self.stream.tls_suite().map(|(suite, _)| suite);
-                let tls = suite.as_deref();
+                let (tls, is_submission) = (suite.as_deref(), self.is_submission);
                 // MAIL is taken only from a client that has named itself, so there is a name.
-                let arrival = self.session.hello().map(|hello| Arrival { hello, peer, by, with, tls });
+                let arrival = self.session.hello().map(|hello| Arrival { hello, peer, by, with, tls, is_submission });
                 match arrival.map(|arrival| IncomingMessage::begin(host, &arrival, transaction)) {
                     Some(Ok(incoming)) => {
                         self.incoming = Some(incoming);
@@ -177,7 +244,7 @@ impl Connection<'_, '_> {
             Question::EndOfContent(transaction) => {
                 self.journal.content_ends();
                 match self.incoming.take() {
-                    Some(incoming) => end(host, peer, transaction, incoming),
+                    Some(incoming) => end(host, &client, transaction, incoming),
                     None => Decision::Refuse(replies::failure()),
                 }
             }
@@ -259,17 +326,17 @@ fn begin_tls(host: &Host, peer: SocketAddr) -> Result<ServerConnection, rustls::
 }
 
 /// The last word of the policy, then the disk. The acceptance that follows is a promise (RFC 5321, 6.1).
-fn end(host: &Host, peer: SocketAddr, transaction: &Transaction, incoming: IncomingMessage) -> Decision {
-    let refusal = host.policy.end_of_content(peer, transaction, incoming.octets());
+fn end(host: &Host, client: &Client<'_>, transaction: &Transaction, incoming: IncomingMessage) -> Decision {
+    let refusal = host.policy.end_of_content(client, transaction, incoming.octets());
     if let Decision::Refuse(_) = refusal {
         return refusal;
     }
     let (octets, began) = (incoming.octets(), Instant::now());
     match incoming.commit(transaction, host.config.keeps_mail) {
-        Err(error) => defer(peer, &error),
+        Err(error) => defer(client.peer, &error),
         Ok(id) => {
             let text = format!("queued as {id}");
-            journal::accepted(peer, host.config.keeps_mail, transaction, &id, octets, began.elapsed(), &text);
+            journal::accepted(client, host.config.keeps_mail, transaction, &id, octets, began.elapsed(), &text);
             Decision::AcceptAs(text.into())
         }
     }

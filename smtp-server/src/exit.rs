@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use smtp_server::spool::OpenError;
 
 pub(crate) use smtp_client::command_line::USAGE;
+/// EX_DATAERR: a password cannot be used.
+pub(crate) const DATA: u8 = 65;
 /// EX_NOUSER: no such user or group; for `explain`, no such mailbox.
 pub(crate) const NO_USER: u8 = 67;
 /// EX_UNAVAILABLE: the address is taken.
@@ -14,6 +16,8 @@ pub(crate) const UNAVAILABLE: u8 = 69;
 pub(crate) const SYSTEM: u8 = 71;
 /// EX_CANTCREAT: the spool cannot be made or opened.
 pub(crate) const SPOOL: u8 = 73;
+/// EX_IOERR: standard input or output fails.
+pub(crate) const IO: u8 = 74;
 /// EX_TEMPFAIL: another server owns the spool.
 pub(crate) const OWNED: u8 = 75;
 /// EX_NOPERM: not allowed; for `explain`, relaying.

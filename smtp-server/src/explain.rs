@@ -28,8 +28,9 @@ pub(crate) fn run(explain: &Explain) -> Result<u8, Failure> {
     let settings = config_file::complete(explain.options())?;
     let reloader = setup::addressing(&settings, &setup::hostname(&settings.options))?;
     let policy = setup::policy(&settings, &reloader);
-    let Explanation { text, code } =
-        explanation(&policy, &settings.options.relay.unwrap_or_default(), &explain.address);
+    let has_users = settings.options.users.is_some();
+    let relay = settings.options.relay.unwrap_or_default();
+    let Explanation { text, code } = explanation(&policy, has_users, &relay, &explain.address);
     let mut output = std::io::stdout();
     for line in text.lines() {
         let _ = writeln!(output, "{}", Printable(line));
@@ -37,18 +38,24 @@ pub(crate) fn run(explain: &Explain) -> Result<u8, Failure> {
     Ok(code)
 }
 
-fn explanation(policy: &LocalPolicy, relay: &RelayRoute, path: &ForwardPath) -> Explanation {
+fn explanation(policy: &LocalPolicy, has_users: bool, relay: &RelayRoute, path: &ForwardPath) -> Explanation {
     let addressing = policy.addressing();
     let (mut text, code) = match addressing.accepts(path) {
         Ok(()) => (format!("RCPT TO:{path} is accepted\n"), 0),
         Err(refusal) => (format!("RCPT TO:{path} is refused: {}\n", refusal.reply()), code(refusal)),
     };
     if addressing.is_relaying() && addressing.accepts(path) == Err(Refusal::Elsewhere) {
-        if !policy.is_relaying_for_some() {
-            text += "--relay sends it on for the networks of --relay-from, and there are none\n";
-            return Explanation { text, code };
+        match (policy.is_relaying_for_some(), has_users) {
+            (false, false) => {
+                text += "--relay sends it on for the networks of --relay-from and for --users, and there are none\n";
+                return Explanation { text, code };
+            }
+            (false, true) => text += "from users who have logged in it is accepted\n",
+            (true, false) => text += "from the networks of --relay-from it is accepted\n",
+            (true, true) => {
+                text += "from the networks of --relay-from, and from users who have logged in, it is accepted\n"
+            }
         }
-        text += "from the networks of --relay-from it is accepted\n";
     }
     for step in addressing.expand(path).steps {
         // Writing to a string does not fail.
@@ -116,7 +123,7 @@ mod tests {
     fn explained(addressing: &LocalAddressing, path: &str) -> (u8, Vec<String>) {
         let policy = LocalPolicy::from(Arc::new(addressing.clone()));
         let policy = policy.with_relay_from(vec!["192.0.2.0/24".parse().unwrap()]);
-        let Explanation { text, code } = explanation(&policy, &RelayRoute::Mx, &path.parse().unwrap());
+        let Explanation { text, code } = explanation(&policy, false, &RelayRoute::Mx, &path.parse().unwrap());
         (code, text.lines().map(str::to_owned).collect())
     }
 
@@ -196,13 +203,14 @@ mod tests {
 
         let somebody = LocalPolicy::from(Arc::new(relaying.clone()));
         let smart = "smart:mail.isp.example:587".parse().unwrap();
-        let Explanation { text, .. } = explanation(&somebody, &smart, &"<away@us.example>".parse().unwrap());
+        let Explanation { text, .. } = explanation(&somebody, false, &smart, &"<away@us.example>".parse().unwrap());
         let expected = "<ann@far.example> is sent on to mail.isp.example:587 (--relay smart:mail.isp.example:587)\n";
         assert!(text.ends_with(expected), "{text}");
 
         let nobody = LocalPolicy::from(Arc::new(relaying));
-        let Explanation { text, code } = explanation(&nobody, &RelayRoute::Mx, &"<u@far.example>".parse().unwrap());
-        let expected = "--relay sends it on for the networks of --relay-from, and there are none\n";
+        let Explanation { text, code } =
+            explanation(&nobody, false, &RelayRoute::Mx, &"<u@far.example>".parse().unwrap());
+        let expected = "--relay sends it on for the networks of --relay-from and for --users, and there are none\n";
         assert!(code == 77 && text.ends_with(expected), "{text}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smtp_client::dns::{Settings as DnsSettings, SystemResolver};
 use smtp_client::lmtp_server::LmtpServer;
+use smtp_client::login::Login;
 use smtp_client::mx::Own;
 use smtp_client::queue::{Queue, Runner, Schedule, Settings};
 use smtp_server::delivery::{Delivery, Mailboxes, Outside};
@@ -25,6 +26,8 @@ pub(crate) struct FarSide {
     pub(crate) deliver: Deliver,
     pub(crate) relay: RelayRoute,
     pub(crate) relay_tls: RelayTls,
+    /// Who we are at the server of `--relay smart`, if it is to know.
+    pub(crate) relay_login: Option<Login>,
     /// Name servers to ask in place of the system's.
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) schedule: Schedule,
@@ -49,7 +52,9 @@ impl FarSide {
             addresses: addresses.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
         };
         let resolver = Box::new(SystemResolver::new(self.dns_settings()));
-        let outside = Outside::new(self.relay, hostname.clone(), own, resolver).with_tls(self.relay_tls);
+        let outside = Outside::new(self.relay, hostname.clone(), own, resolver)
+            .with_tls(self.relay_tls)
+            .with_login(self.relay_login);
         let delivery = Arc::new(Delivery::new(self.addressing, mailboxes, outside));
         let settings = Settings { schedule: self.schedule, ..Settings::new(hostname) };
         let queue = Queue::new(store, delivery.clone(), delivery, settings);

@@ -11,6 +11,7 @@ use smtp_proto::trace::{Protocol, Received};
 use smtp_proto::transaction::Transaction;
 use smtp_spool::{Due, Envelope, Incoming, MessageId, StoreError};
 
+use crate::completion::{Completion, Missing};
 use crate::host::Host;
 
 /// How a message arrives, as the trace field tells it.
@@ -20,6 +21,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) by: &'a Domain,
     pub(crate) with: Protocol,
     pub(crate) tls: Option<&'a str>,
+    /// Whether fields that are missing are to be added.
+    pub(crate) is_submission: bool,
 }
 
 /// A message that is not stored yet. Dropping it leaves nothing behind.
@@ -28,6 +31,7 @@ pub(crate) struct IncomingMessage {
     at: Timestamp,
     octets: u64,
     incoming: Box<dyn Incoming>,
+    completion: Option<Completion>,
 }
 
 impl IncomingMessage {
@@ -50,8 +54,14 @@ impl IncomingMessage {
             at,
         }
         .to_string();
-        let mut message =
-            IncomingMessage { id, at, octets: 0, incoming: host.store.begin(transaction.parameters.size)? };
+        let completion = arrival.is_submission.then(|| {
+            Completion::new(Missing {
+                date: Some(format!("Date: {at}\r\n")),
+                message_id: Some(format!("Message-ID: <{id}@{}>\r\n", arrival.by)),
+            })
+        });
+        let incoming = host.store.begin(transaction.parameters.size)?;
+        let mut message = IncomingMessage { id, at, octets: 0, incoming, completion };
         message.write_all(received.as_bytes())?;
         Ok(message)
     }
@@ -59,7 +69,10 @@ impl IncomingMessage {
     /// Takes octets of the content.
     pub(crate) fn write(&mut self, octets: &[u8]) -> Result<(), StoreError> {
         self.octets += octets.len() as u64;
-        self.write_all(octets)
+        let Some(completion) = &mut self.completion else { return self.write_all(octets) };
+        let mut completed = Vec::with_capacity(octets.len());
+        completion.handle(octets, &mut completed);
+        self.write_all(&completed)
     }
 
     /// Octets of the content so far, without our trace field.
@@ -68,7 +81,12 @@ impl IncomingMessage {
     }
 
     /// Stores the message; blocks until it is on disk. What comes back is the name under which it is there.
-    pub(crate) fn commit(self, transaction: &Transaction, keeps_mail: bool) -> Result<MessageId, StoreError> {
+    pub(crate) fn commit(mut self, transaction: &Transaction, keeps_mail: bool) -> Result<MessageId, StoreError> {
+        if let Some(mut completion) = self.completion.take() {
+            let mut rest = Vec::new();
+            completion.finish(&mut rest);
+            self.write_all(&rest)?;
+        }
         let envelope = Envelope {
             reverse_path: transaction.reverse_path.clone(),
             mail: transaction.parameters.clone(),

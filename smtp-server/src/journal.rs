@@ -7,9 +7,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use smtp_proto::reply::Reply;
-use smtp_proto::server::Question;
+use smtp_proto::server::{AuthAnswer, Question};
 use smtp_proto::transaction::Transaction;
 use smtp_spool::MessageId;
+
+use crate::auth::Dialogue;
+use crate::policy::Client;
 
 use smtp_client::quoted::Quoted;
 
@@ -54,7 +57,11 @@ impl Journal {
                 let from = Quoted(&transaction.reverse_path);
                 log::info!("peer={peer} from={from} status=refused reply={quoted}");
             }
-            Question::Connect | Question::Hello(_) | Question::StartTls => {
+            Question::Connect
+            | Question::Hello(_)
+            | Question::StartTls
+            | Question::AuthBegins(..)
+            | Question::AuthGoesOn(_) => {
                 log::info!("peer={peer} status=refused reply={quoted}");
             }
         }
@@ -66,6 +73,21 @@ impl Journal {
                 Refusal::Reply(last_reply(&octets))
             }
         });
+    }
+
+    /// What has come of a dialogue, if it is over. What the client said in it stands nowhere.
+    pub(crate) fn authentication(&self, dialogue: &Dialogue, answer: &AuthAnswer) {
+        let (peer, mechanism, user) =
+            (self.peer, dialogue.mechanism, Quoted(dialogue.user.as_deref().unwrap_or_default()));
+        match answer {
+            AuthAnswer::Challenge(_) => {}
+            AuthAnswer::Authenticated(_) => {
+                log::info!("peer={peer} user={user} mechanism={mechanism} status=authenticated");
+            }
+            AuthAnswer::Refused(reply) => {
+                log::info!("peer={peer} user={user} mechanism={mechanism} status=refused reply={}", Quoted(reply));
+            }
+        }
     }
 
     /// The server waits for content.
@@ -137,7 +159,7 @@ impl Journal {
 
 /// A message is stored: one line for it, and for a kept one also one for each recipient, since that was its delivery.
 pub(crate) fn accepted(
-    peer: SocketAddr,
+    client: &Client<'_>,
     keeps_mail: bool,
     transaction: &Transaction,
     id: &MessageId,
@@ -146,7 +168,8 @@ pub(crate) fn accepted(
     reply: &str,
 ) {
     let (from, recipients) = (Quoted(&transaction.reverse_path), transaction.recipients.len());
-    log::info!("id={id} from={from} peer={peer} octets={octets} recipients={recipients}");
+    let (peer, user) = (client.peer, client.user.map(|user| format!(" user={}", Quoted(user))).unwrap_or_default());
+    log::info!("id={id} from={from} peer={peer}{user} octets={octets} recipients={recipients}");
     for recipient in transaction.recipients.iter().filter(|_| keeps_mail) {
         let (to, delay) = (Quoted(&recipient.forward_path), delay.as_secs_f64());
         log::info!("id={id} to={to} relay=local delay={delay:.4} status=kept reply=\"250 2.0.0 {reply}\"");

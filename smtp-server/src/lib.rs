@@ -3,10 +3,9 @@
 //! A whole server, in memory and on a free port, with a policy of its own:
 //!
 //! ```
-//! use std::net::SocketAddr;
 //! use std::sync::Arc;
 //!
-//! use smtp_server::policy::Policy;
+//! use smtp_server::policy::{Client, Policy};
 //! use smtp_server::proto::server::Decision;
 //! use smtp_server::proto::transaction::{Recipient, Transaction};
 //! use smtp_server::spool::{MemoryDisk, Options, Reader, Spool};
@@ -16,7 +15,7 @@
 //! struct OnlyBob;
 //!
 //! impl Policy for OnlyBob {
-//!     fn rcpt(&self, _peer: SocketAddr, _transaction: &Transaction, recipient: &Recipient) -> Decision {
+//!     fn rcpt(&self, _client: &Client<'_>, _transaction: &Transaction, recipient: &Recipient) -> Decision {
 //!         match recipient.forward_path.to_string().as_str() {
 //!             "<bob@localhost>" => Decision::Accept,
 //!             _ => Decision::refuse::<550>(1, 1, "Only Bob has a mailbox here"),
@@ -66,6 +65,8 @@ pub mod config;
 pub mod network;
 pub mod listener;
 mod admission;
+pub mod auth;
+mod backoff;
 mod pool;
 mod registry;
 mod host;
@@ -79,8 +80,10 @@ pub mod aliases;
 pub mod addressing;
 pub mod relay_tls;
 pub mod reload;
+pub mod users;
 pub use smtp_client::relay_route;
 mod incoming;
+mod completion;
 mod replies;
 mod journal;
 pub mod server;

@@ -26,11 +26,14 @@ pub struct Listener {
     /// Whether TLS comes first, and the greeting under it (RFC 8314, 3). Otherwise STARTTLS is offered, if there is a
     /// certificate.
     pub is_tls_first: bool,
+    /// Whether it is for submissions (RFC 6409): nothing is taken from clients that have not logged in, and messages get the
+    /// fields that they lack.
+    pub is_submission: bool,
 }
 
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Self {
-        Listener { socket, is_tls_first: false }
+        Listener { socket, is_tls_first: false, is_submission: false }
     }
 }
 
@@ -58,7 +61,7 @@ pub(crate) fn accept_all(listener: &Listener, pool: &Arc<Pool>, stopped: &Receiv
         match accepted {
             Ok((stream, address)) => {
                 pause = SHORTEST_PAUSE;
-                pool.admit(stream, address, listener.is_tls_first);
+                pool.admit(stream, address, listener);
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {

@@ -5,6 +5,7 @@ mod config_file;
 mod setup;
 mod far_side;
 mod explain;
+mod hash_password;
 mod schedule;
 mod sockets;
 mod privileges;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let result = match command_line {
         CommandLine::Serve(options) => run(*options).map(|()| ExitCode::SUCCESS),
         CommandLine::Explain(explain) => explain::run(&explain).map(ExitCode::from),
+        CommandLine::HashPassword(command) => hash_password::run(&command).map(ExitCode::from),
         CommandLine::Schedule(command) => schedule::run(&command).map(ExitCode::from),
     };
     match result {
@@ -56,32 +58,38 @@ fn run(options: Options) -> Result<(), Failure> {
     setup.check_places()?;
     if is_check {
         privileges::drop_for_check(setup.account.as_ref())?;
-        setup.check_identity()?;
+        setup.check_files()?;
         say("the configuration is valid");
         return Ok(());
     }
-    let listeners = sockets::listeners(&setup.listen, &setup.listen_tls)?;
+    let listeners = sockets::listeners(&setup.places)?;
     privileges::raise_descriptor_limit();
     privileges::drop_to(setup.account.as_ref())?;
-    setup.check_identity()?;
+    setup.check_files()?;
     let (spool, report) = Spool::open(&setup.spool, setup.spool_options).map_err(|error| exit::open(&error))?;
     log::info!("spool={:?} kept={} queued={}", setup.spool, report.kept_messages, report.queued_messages);
     // Mail goes on without it: a server that stood still for the sake of its upkeep would be the wrong way round.
     let control = Control::serve(spool.clone(), &setup.spool)
         .inspect_err(|error| log::warn!("smtp-spool cannot change the queue while the server runs: {error}"));
     let spool = Arc::new(spool);
-    let tls_first: Vec<bool> = listeners.iter().map(|listener| listener.is_tls_first).collect();
+    let kinds: Vec<_> = listeners.iter().map(|listener| (listener.is_tls_first, listener.is_submission)).collect();
     let server = Server::start(setup.config, listeners, spool.clone(), Arc::new(setup.policy))
         .map_err(|error| Failure::new(exit::SYSTEM, format!("the server cannot be started: {error}")))?;
     let runner = setup.far_side.start(spool, server.addresses())?;
     let unwatched = |error| Failure::new(exit::SYSTEM, format!("the files cannot be watched: {error}"));
     let watch = setup.reloader.watch().map_err(unwatched)?;
     let identity_watch = setup.identity.map(|reloader| reloader.watch().map_err(unwatched)).transpose()?;
+    let users_watch = setup.users.map(|reloader| reloader.watch().map_err(unwatched)).transpose()?;
     let policies_watch = setup.tls_policies.watch().map_err(unwatched)?;
     let signals = stop_on_signal(server.stopper())?;
-    // The lines about TLS first: whoever waits for the others has seen them.
-    for (address, _) in server.addresses().iter().zip(tls_first).filter(|(_, is_tls_first)| *is_tls_first) {
-        say(&format!("TLS comes first on {address}"));
+    // These lines go first: whoever waits for the others has seen them.
+    for (address, (is_tls_first, is_submission)) in server.addresses().iter().zip(kinds) {
+        if is_tls_first {
+            say(&format!("TLS comes first on {address}"));
+        }
+        if is_submission {
+            say(&format!("submissions are taken on {address}"));
+        }
     }
     for address in server.addresses() {
         say(&format!("listening on {address}"));
@@ -91,7 +99,7 @@ fn run(options: Options) -> Result<(), Failure> {
     if runner.is_some_and(|runner| !runner.end(LAST_DELIVERIES_TIMEOUT, is_in_a_hurry)) {
         log::warn!("deliveries are still under way; they are broken off and tried again at the next start");
     }
-    drop((watch, identity_watch, policies_watch));
+    drop((watch, identity_watch, users_watch, policies_watch));
     drop(control);
     log::info!("stopped");
     Ok(())

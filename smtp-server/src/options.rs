@@ -13,6 +13,7 @@ use smtp_client::tls::TlsMode;
 use smtp_server::network::Network;
 use smtp_server::proto::address::{AddressError, DomainName, ForwardPath};
 use smtp_server::relay_route::RelayRoute;
+use smtp_server::users::Scheme;
 
 use crate::schedule::{self, Pauses};
 use crate::{PROGRAM, far_side};
@@ -23,7 +24,7 @@ use crate::{PROGRAM, far_side};
 #[argh(
     help_triggers("-h", "--help", "help"),
     example = "smtp-server --listen 0.0.0.0:25 --hostname mx.example.org --domain example.org --spool /var/spool/smtp --user smtp",
-    note = "Prints `listening on ADDR:PORT` for each listener when it is ready. SIGTERM: open transactions may finish; a second one ends them. RUST_LOG chooses what is logged. `smtp-server explain ADDRESS` says what becomes of mail for an address, `smtp-server schedule` when it is tried again. `smtp-server --version` prints the version.",
+    note = "Prints `listening on ADDR:PORT` for each listener when it is ready. SIGTERM: open transactions may finish; a second one ends them. RUST_LOG chooses what is logged. `smtp-server explain ADDRESS` says what becomes of mail for an address, `smtp-server schedule` when it is tried again; `smtp-server hash-password USER` makes a line for --users. `smtp-server --version` prints the version.",
     error_code(0, "stopped in order"),
     error_code(64, "the command line is wrong"),
     error_code(67, "no such user or group"),
@@ -41,12 +42,26 @@ pub(crate) struct Options {
     /// where to listen for clients that begin with TLS, as on port 465 (may be given several times; needs --tls-cert)
     #[argh(option, arg_name = "addr:port", from_str_fn(address))]
     pub(crate) listen_tls: Vec<SocketAddr>,
+    /// where to listen for submissions, as on port 587: clients must log in, and missing Date and Message-ID fields are added
+    /// (may be given several times; needs --users)
+    #[argh(option, arg_name = "addr:port", from_str_fn(address))]
+    pub(crate) listen_submission: Vec<SocketAddr>,
+    /// the same for clients that begin with TLS, as on port 465 (may be given several times)
+    #[argh(option, arg_name = "addr:port", from_str_fn(address))]
+    pub(crate) listen_submissions: Vec<SocketAddr>,
     /// the server's certificate and those above it, as PEM: with it the server offers STARTTLS; read again when it changes
     #[argh(option, arg_name = "pem")]
     pub(crate) tls_cert: Option<PathBuf>,
     /// the private key of the certificate, as PEM, without a passphrase; read again when it changes
     #[argh(option, arg_name = "pem")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// who may log in, and so send to other domains: `name:{{SCHEME}}hash` a line, as `smtp-server hash-password` makes them;
+    /// read again when it changes
+    #[argh(option, arg_name = "file")]
+    pub(crate) users: Option<PathBuf>,
+    /// let clients on this very host log in without TLS, to try things out
+    #[argh(switch)]
+    pub(crate) allow_plaintext_auth: bool,
     /// the server's own name (default: the host's, or localhost)
     #[argh(option, arg_name = "name", from_str_fn(domain_name))]
     pub(crate) hostname: Option<DomainName>,
@@ -79,6 +94,12 @@ pub(crate) struct Options {
     /// or none; read again when it changes
     #[argh(option, arg_name = "file")]
     pub(crate) tls_policy: Option<PathBuf>,
+    /// who to log in as at the server of --relay smart; with it, --relay-tls is require unless something else is said
+    #[argh(option, arg_name = "name")]
+    pub(crate) relay_user: Option<String>,
+    /// a file with the password of --relay-user, one line; read at the start
+    #[argh(option, arg_name = "file")]
+    pub(crate) relay_password_file: Option<PathBuf>,
     /// what becomes of mail for this host: keep, it stays in the spool (the default); maildir:DIR; lmtp:HOST:PORT or
     /// lmtp:unix:PATH
     #[argh(option, arg_name = "how", from_str_fn(far_side::deliver))]
@@ -223,12 +244,33 @@ impl ScheduleCommand {
     }
 }
 
+/// Makes a line for the list of users (--users) of a password on standard input.
+#[derive(FromArgs, Clone, Debug)]
+#[argh(
+    help_triggers("-h", "--help", "help"),
+    example = "smtp-server hash-password ann@example.org < password >> users",
+    note = "ARGON2ID is the dearest to guess from if the list is stolen. With SCRAM-SHA-256 for every user, clients need not say their passwords.",
+    error_code(0, "it was printed"),
+    error_code(64, "the command line is wrong"),
+    error_code(65, "the password cannot be used"),
+    error_code(74, "it cannot be read, or the line not written")
+)]
+pub(crate) struct HashPassword {
+    /// the user's name
+    #[argh(positional)]
+    pub(crate) user: String,
+    /// argon2id (the default) or scram-sha-256
+    #[argh(option, arg_name = "scheme", from_str_fn(scheme))]
+    pub(crate) scheme: Option<Scheme>,
+}
+
 /// What the command line asks for. The server itself has no word of its own: it is what the program is for.
 #[derive(Clone, Debug)]
 pub(crate) enum CommandLine {
     Serve(Box<Options>),
     Explain(Box<Explain>),
     Schedule(Box<ScheduleCommand>),
+    HashPassword(Box<HashPassword>),
 }
 
 impl FromArgs for CommandLine {
@@ -238,6 +280,8 @@ impl FromArgs for CommandLine {
                 .map(|explain| CommandLine::Explain(Box::new(explain))),
             Some((&"schedule", words)) => ScheduleCommand::from_args(&[program, &["schedule"]].concat(), words)
                 .map(|command| CommandLine::Schedule(Box::new(command))),
+            Some((&"hash-password", words)) => HashPassword::from_args(&[program, &["hash-password"]].concat(), words)
+                .map(|command| CommandLine::HashPassword(Box::new(command))),
             _ => Options::from_args(program, words).map(|options| CommandLine::Serve(Box::new(options))),
         }
     }
@@ -271,6 +315,10 @@ fn domain_name(text: &str) -> Result<DomainName, String> {
 
 fn forward_path(text: &str) -> Result<ForwardPath, String> {
     text.parse().map_err(|error: AddressError| error.to_string())
+}
+
+fn scheme(text: &str) -> Result<Scheme, String> {
+    Scheme::find(text).ok_or_else(|| "write argon2id or scram-sha-256".to_owned())
 }
 
 fn relay(text: &str) -> Result<RelayRoute, String> {

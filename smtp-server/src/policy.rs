@@ -12,32 +12,50 @@ use smtp_proto::server::Decision;
 use smtp_proto::transaction::{Recipient, Transaction};
 
 use crate::addressing::{LocalAddressing, Refusal};
+use crate::auth::CurrentUsers;
 use crate::network::Network;
 use crate::recipients::Recipients;
 use crate::reload::CurrentAddressing;
+use crate::replies;
+
+/// Whom a policy is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// Where the connection comes from.
+    pub peer: SocketAddr,
+    /// Who it has proved to be, if it has.
+    pub user: Option<&'a str>,
+}
+
+impl From<SocketAddr> for Client<'_> {
+    /// Somebody who has not said who it is.
+    fn from(peer: SocketAddr) -> Self {
+        Client { peer, user: None }
+    }
+}
 
 /// Answers the questions of all sessions; called from many threads at once.
 pub trait Policy: Send + Sync {
     /// May this peer talk to us at all?
-    fn connect(&self, _peer: SocketAddr) -> Decision {
+    fn connect(&self, _client: &Client<'_>) -> Decision {
         Decision::Accept
     }
 
     /// May it go on under this name? The name proves nothing (RFC 5321, 4.1.4: no refusal because it does not verify).
-    fn hello(&self, _peer: SocketAddr, _hello: &HelloName) -> Decision {
+    fn hello(&self, _client: &Client<'_>, _hello: &HelloName) -> Decision {
         Decision::Accept
     }
 
     /// May this sender open a transaction?
-    fn mail(&self, _peer: SocketAddr, _transaction: &Transaction) -> Decision {
+    fn mail(&self, _client: &Client<'_>, _transaction: &Transaction) -> Decision {
         Decision::Accept
     }
 
     /// Is this recipient taken?
-    fn rcpt(&self, peer: SocketAddr, transaction: &Transaction, recipient: &Recipient) -> Decision;
+    fn rcpt(&self, client: &Client<'_>, transaction: &Transaction, recipient: &Recipient) -> Decision;
 
     /// The last word before the message is stored, of which the octets are known now.
-    fn end_of_content(&self, _peer: SocketAddr, _transaction: &Transaction, _octets: u64) -> Decision {
+    fn end_of_content(&self, _client: &Client<'_>, _transaction: &Transaction, _octets: u64) -> Decision {
         Decision::Accept
     }
 }
@@ -47,6 +65,7 @@ pub trait Policy: Send + Sync {
 pub struct LocalPolicy {
     addressing: CurrentAddressing,
     relay_from: Vec<Network>,
+    users: Option<CurrentUsers>,
 }
 
 impl LocalPolicy {
@@ -67,23 +86,28 @@ impl LocalPolicy {
         LocalPolicy { relay_from: networks, ..self }
     }
 
+    /// Users may send anywhere, if this host relays at all, under the addresses that they are bound to.
+    pub fn with_users(self, users: CurrentUsers) -> Self {
+        LocalPolicy { users: Some(users), ..self }
+    }
+
     /// What addresses mean here, now.
     pub fn addressing(&self) -> Arc<LocalAddressing> {
         self.addressing.get()
     }
 
-    /// Whether any peer may send to other domains.
+    /// Whether anybody may send to other domains.
     pub fn is_relaying_for_some(&self) -> bool {
-        self.addressing.get().is_relaying() && !self.relay_from.is_empty()
+        self.addressing.get().is_relaying() && (!self.relay_from.is_empty() || self.users.is_some())
     }
 
-    /// Whether this peer may send to other domains.
-    pub fn may_relay(&self, peer: SocketAddr) -> bool {
-        self.addressing.get().is_relaying() && self.is_named(peer)
+    /// Whether this client may send to other domains.
+    pub fn may_relay(&self, client: &Client<'_>) -> bool {
+        self.addressing.get().is_relaying() && self.is_trusted(client)
     }
 
-    fn is_named(&self, peer: SocketAddr) -> bool {
-        self.relay_from.iter().any(|network| network.contains(peer.ip()))
+    fn is_trusted(&self, client: &Client<'_>) -> bool {
+        client.user.is_some() || self.relay_from.iter().any(|network| network.contains(client.peer.ip()))
     }
 }
 
@@ -97,16 +121,25 @@ impl From<Arc<LocalAddressing>> for LocalPolicy {
 impl From<CurrentAddressing> for LocalPolicy {
     /// The same for a host on which that changes.
     fn from(addressing: CurrentAddressing) -> Self {
-        LocalPolicy { addressing, relay_from: Vec::new() }
+        LocalPolicy { addressing, relay_from: Vec::new(), users: None }
     }
 }
 
 impl Policy for LocalPolicy {
-    fn rcpt(&self, peer: SocketAddr, _transaction: &Transaction, recipient: &Recipient) -> Decision {
+    fn mail(&self, client: &Client<'_>, transaction: &Transaction) -> Decision {
+        match (client.user, &self.users) {
+            (Some(user), Some(users)) if !users.get().may_send_from(user, &transaction.reverse_path) => {
+                Decision::Refuse(replies::foreign_sender())
+            }
+            _ => Decision::Accept,
+        }
+    }
+
+    fn rcpt(&self, client: &Client<'_>, _transaction: &Transaction, recipient: &Recipient) -> Decision {
         let addressing = self.addressing.get();
         match addressing.accepts(&recipient.forward_path) {
             Ok(()) => Decision::Accept,
-            Err(Refusal::Elsewhere) if addressing.is_relaying() && self.is_named(peer) => Decision::Accept,
+            Err(Refusal::Elsewhere) if addressing.is_relaying() && self.is_trusted(client) => Decision::Accept,
             Err(refusal) => Decision::Refuse(refusal.reply()),
         }
     }
@@ -115,9 +148,12 @@ impl Policy for LocalPolicy {
 #[cfg(test)]
 mod tests {
     use smtp_proto::address::ForwardPath;
+    use smtp_proto::sasl::scram::Keys;
+    use smtp_proto::secret::Secret;
 
     use super::*;
     use crate::aliases::Aliases;
+    use crate::users::Users;
 
     fn code(policy: &LocalPolicy, path: &str) -> u16 {
         code_from(policy, "127.0.0.1", path)
@@ -126,7 +162,7 @@ mod tests {
     fn code_from(policy: &LocalPolicy, peer: &str, path: &str) -> u16 {
         let recipient = Recipient::from(path.parse::<ForwardPath>().unwrap());
         let transaction = Transaction::new("<a@x>".parse().unwrap());
-        match policy.rcpt(SocketAddr::new(peer.parse().unwrap(), 1), &transaction, &recipient) {
+        match policy.rcpt(&SocketAddr::new(peer.parse().unwrap(), 1).into(), &transaction, &recipient) {
             Decision::Refuse(reply) => reply.code().number(),
             Decision::Accept | Decision::AcceptAs(_) => 250,
         }
@@ -216,5 +252,29 @@ mod tests {
             assert_eq!(code_from(&policy, "192.0.2.7", "<u@other.example>"), 550);
         }
         assert_eq!(code_from(&without_relay, "192.0.2.7", "<away@us.example>"), 550);
+    }
+
+    /// Who has logged in may send anywhere this host sends to, and nowhere else; under its own addresses.
+    #[test]
+    fn users_relay_under_their_own_addresses() {
+        let keys = Keys::derive(&Secret::new("x"), b"salt", 4_096).unwrap().to_text();
+        let users = Users::parse(&format!("ann:{{SCRAM-SHA-256}}{keys}:ann@us.example")).unwrap();
+        let addressing = LocalAddressing::new(["us.example".parse().unwrap()]).with_relaying();
+        let policy = LocalPolicy::from(Arc::new(addressing)).with_users(users.into());
+        assert!(policy.is_relaying_for_some());
+        let peer: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let ann = Client { peer, user: Some("ann") };
+        assert!(policy.may_relay(&ann) && !policy.may_relay(&peer.into()));
+        let is_refused = |client: &Client<'_>, sender: &str| {
+            let transaction = Transaction::new(sender.parse().unwrap());
+            matches!(policy.mail(client, &transaction), Decision::Refuse(reply) if reply.code().number() == 553)
+        };
+        assert!(
+            !is_refused(&ann, "<ann@us.example>") && !is_refused(&ann, "<>") && is_refused(&ann, "<bob@us.example>")
+        );
+        // Others are strangers, who may write from anywhere to here.
+        assert!(!is_refused(&peer.into(), "<bob@us.example>"));
+        let local = LocalPolicy::new(["us.example".parse().unwrap()]);
+        assert!(!local.may_relay(&ann), "a host that does not relay");
     }
 }

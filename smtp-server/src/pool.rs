@@ -12,8 +12,9 @@ use smtp_proto::reply::Reply;
 
 use crate::admission::{Admission, Admitted};
 use crate::config::MOST_THREADS;
-use crate::connection;
+use crate::connection::{self, Caller};
 use crate::host::Host;
+use crate::listener::Listener;
 use crate::registry::Registry;
 use crate::replies;
 use crate::stream::Stream;
@@ -49,6 +50,7 @@ struct Accepted {
     stream: TcpStream,
     address: SocketAddr,
     is_tls_first: bool,
+    is_submission: bool,
     _admitted: Admitted,
 }
 
@@ -108,7 +110,8 @@ impl Pool {
     }
 
     /// Hands a connection to a free thread, or turns it away: without a word where only TLS would be understood.
-    pub(crate) fn admit(&self, stream: TcpStream, address: SocketAddr, is_tls_first: bool) {
+    pub(crate) fn admit(&self, stream: TcpStream, address: SocketAddr, listener: &Listener) {
+        let &Listener { is_tls_first, is_submission, .. } = listener;
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let Some(admitted) = self.admission.admit(address.ip()) else {
             log::warn!("peer={address} status=refused: too many connections from this address");
@@ -124,7 +127,7 @@ impl Pool {
             log::warn!("peer={address} status=refused: all {} threads are busy", config.threads);
             return turn_away(&stream, (!is_tls_first).then(replies::busy));
         }
-        let accepted = Accepted { stream, address, is_tls_first, _admitted: admitted };
+        let accepted = Accepted { stream, address, is_tls_first, is_submission, _admitted: admitted };
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         if sender.as_ref().is_none_or(|sender| sender.try_send(accepted).is_err()) {
             // Only a pool that is closed has no room for a connection with a thread reserved; nobody waits for it now.
@@ -144,9 +147,10 @@ impl Pool {
             let free = FreeOnDrop(&self.free_threads);
             let (socket, peer) = (Arc::new(accepted.stream), accepted.address);
             let mut stream = Stream::new(&socket, accepted.is_tls_first);
+            let caller = Caller { peer, is_submission: accepted.is_submission };
             let conversation = AssertUnwindSafe(|| {
                 let ticket = self.registry.enter(socket.clone());
-                connection::serve(&self.host, ticket, &mut stream, peer, &mut buffer);
+                connection::serve(&self.host, ticket, &mut stream, caller, &mut buffer);
             });
             if std::panic::catch_unwind(conversation).is_err() {
                 // A fault of ours costs one connection; its peer hears that it is temporary, and the mail waits there.

@@ -1,5 +1,7 @@
 //! The replies that are not about the protocol but about this host: its rules, its disk, its threads.
 
+use std::time::Duration;
+
 use smtp_proto::reply::Reply;
 use smtp_spool::StoreError;
 
@@ -18,6 +20,29 @@ pub(crate) fn failure() -> Reply {
 /// RFC 3207, 4.
 pub(crate) fn tls_not_available() -> Reply {
     Reply::literal::<454>(7, 0, "TLS is not to be had now; come back later")
+}
+
+/// RFC 4954, 6: the same, whatever was wrong. Whoever guesses learns nothing about names.
+pub(crate) fn wrong_credentials() -> Reply {
+    Reply::literal::<535>(7, 8, "The user name or the password is wrong")
+}
+
+pub(crate) fn malformed_auth() -> Reply {
+    Reply::literal::<501>(5, 2, "That is no message of the mechanism")
+}
+
+pub(crate) fn no_auth_now() -> Reply {
+    Reply::literal::<454>(7, 0, "Authentication is not possible now; try again later")
+}
+
+pub(crate) fn too_many_guesses(wait: Duration) -> Reply {
+    let seconds = wait.as_secs() + 1;
+    Reply::literal::<454>(7, 0, format!("Too many failures from your address; try again in {seconds} seconds"))
+}
+
+/// RFC 6409, 6.1: a site may say who sends under which address.
+pub(crate) fn foreign_sender() -> Reply {
+    Reply::literal::<553>(7, 1, "You may not send from that address")
 }
 
 /// RFC 5321, 3.6.2 and 7.9: policy refusals use 550.

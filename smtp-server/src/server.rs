@@ -58,6 +58,9 @@ impl Server {
         if config.tls.is_none() && listeners.iter().any(|listener| listener.is_tls_first) {
             return Err(invalid("a listener on which TLS comes first needs a certificate"));
         }
+        if config.auth.is_none() && listeners.iter().any(|listener| listener.is_submission) {
+            return Err(invalid("a listener for submissions needs users who can log in"));
+        }
         let sockets = || listeners.iter().map(|listener| &listener.socket);
         let addresses = sockets().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         // The process id tells servers apart that make ids in the same microsecond.

@@ -3,23 +3,27 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::unistd::{Uid, User};
+use smtp_client::login::{self, Login, PasswordError};
 use smtp_client::tls::{TlsMode, TlsOptions, TlsPolicyTable, Trust};
 use smtp_server::Config;
 use smtp_server::addressing::LocalAddressing;
 use smtp_server::aliases::{self, Aliases};
+use smtp_server::auth::Authenticator;
 use smtp_server::config::MOST_THREADS;
 use smtp_server::policy::LocalPolicy;
 use smtp_server::proto::address::DomainName;
+use smtp_server::proto::sasl::client::Credentials;
 use smtp_server::recipients::Recipients;
 use smtp_server::relay_route::RelayRoute;
 use smtp_server::relay_tls::RelayTls;
 use smtp_server::reload::{Current, CurrentAddressing, Reloader};
 use smtp_server::spool::{Options as SpoolOptions, Spool};
 use smtp_server::tls::{Identity, IdentityError};
+use smtp_server::users::Users;
 
 use crate::config_file::Settings;
 use crate::exit::{self, Failure};
@@ -27,6 +31,7 @@ use crate::far_side::FarSide;
 use crate::options::{Deliver, Options};
 use crate::privileges::Account;
 use crate::schedule;
+use crate::sockets::Place;
 
 /// RFC 5321, 4.5.3.1.7 and 4.5.3.1.8: what everybody must be able to receive.
 const LEAST_MESSAGE_OCTETS: u64 = 64 * 1024;
@@ -37,9 +42,8 @@ const MOST_PEM_OCTETS: u64 = 1 << 20;
 /// All that is needed to start.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    /// Both empty if nothing was said.
-    pub(crate) listen: Vec<SocketAddr>,
-    pub(crate) listen_tls: Vec<SocketAddr>,
+    /// Where to listen, and for what; empty if nothing was said.
+    pub(crate) places: Vec<Place>,
     pub(crate) spool: PathBuf,
     pub(crate) spool_options: SpoolOptions,
     /// Whom to become, if anybody.
@@ -51,6 +55,8 @@ pub(crate) struct Setup {
     pub(crate) reloader: Reloader<LocalAddressing>,
     /// What keeps the certificate up to date.
     pub(crate) identity: Option<Reloader<Identity>>,
+    /// What keeps the list of users up to date.
+    pub(crate) users: Option<Reloader<Users>>,
     /// What keeps the policies of TLS for mail that leaves up to date.
     pub(crate) tls_policies: Reloader<TlsPolicyTable>,
 }
@@ -70,21 +76,26 @@ impl Setup {
         let reloader = addressing(settings, &hostname)?;
         let tls_policies = tls_policies(settings)?;
         let relay_tls = relay_tls(settings, tls_policies.current())?;
-        let far_side = far_side(options, &hostname, reloader.current(), relay_tls)?;
+        let far_side = far_side(options, &hostname, reloader.current(), relay_tls, relay_login(settings)?)?;
         let identity = identity(settings)?;
+        let users = users(settings)?;
         let mut config = config(options, hostname).map_err(wrong)?;
+        config.auth = users.as_ref().map(|users| authenticator(options, users)).transpose()?;
         config.tls = identity.as_ref().map(|reloader| reloader.current().clone());
         Ok(Setup {
-            listen: options.listen.clone(),
-            listen_tls: options.listen_tls.clone(),
+            places: Place::all(options),
             spool: options.spool.clone().unwrap_or_else(|| PathBuf::from("spool")),
             spool_options: SpoolOptions { keep_max_bytes: options.keep_max_bytes, ..SpoolOptions::default() },
             account,
             config,
-            policy: policy(settings, &reloader),
+            policy: match &users {
+                Some(users) => policy(settings, &reloader).with_users(users.current().clone()),
+                None => policy(settings, &reloader),
+            },
             far_side,
             reloader,
             identity,
+            users,
             tls_policies,
         })
     }
@@ -97,9 +108,11 @@ impl Setup {
         self.far_side.check_layout()
     }
 
-    /// Whether the certificate can be read by whom this process has become: else it could not be read again when it changes.
-    pub(crate) fn check_identity(&self) -> Result<(), Failure> {
-        self.identity.as_ref().map_or(Ok(()), Reloader::check).map_err(wrong)
+    /// Whether the certificate and the users can be read by whom this process has become: else they could not be read again
+    /// when they change.
+    pub(crate) fn check_files(&self) -> Result<(), Failure> {
+        let identity = self.identity.as_ref().map_or(Ok(()), Reloader::check);
+        identity.and_then(|()| self.users.as_ref().map_or(Ok(()), Reloader::check)).map_err(wrong)
     }
 }
 
@@ -129,6 +142,9 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
         (None, None) if !options.listen_tls.is_empty() => {
             return Err(wrong("--listen-tls needs a certificate: add --tls-cert and --tls-key"));
         }
+        (None, None) if !options.listen_submissions.is_empty() => {
+            return Err(wrong("--listen-submissions needs a certificate: add --tls-cert and --tls-key"));
+        }
         (None, None) => return Ok(None),
         (Some(_), None) => return Err(wrong("--tls-cert is of no use without its key: add --tls-key")),
         (None, Some(_)) => return Err(wrong("--tls-key is of no use without its certificate: add --tls-cert")),
@@ -144,6 +160,45 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
         })
     };
     Reloader::new(files, read).map(Some).map_err(wrong)
+}
+
+/// Who may log in, and how to read that again.
+fn users(settings: &Settings) -> Result<Option<Reloader<Users>>, Failure> {
+    let options = &settings.options;
+    let Some(path) = options.users.clone() else {
+        return match () {
+            () if !options.listen_submission.is_empty() => {
+                Err(wrong("--listen-submission is for those who can log in: add --users FILE"))
+            }
+            () if !options.listen_submissions.is_empty() => {
+                Err(wrong("--listen-submissions is for those who can log in: add --users FILE"))
+            }
+            () if options.allow_plaintext_auth => Err(wrong("--allow-plaintext-auth is of no use without --users")),
+            () => Ok(None),
+        };
+    };
+    if options.tls_cert.is_none() && !options.allow_plaintext_auth {
+        return Err(wrong(
+            "--users is of no use without TLS, since nobody logs in in clear: add --tls-cert and --tls-key (or, to try \
+             things out on this host, --allow-plaintext-auth)",
+        ));
+    }
+    let name = settings.name_of("users", &path);
+    let read = move || {
+        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&name, &error))?;
+        Users::parse(&text).map_err(|error| format!("{name}: {error}"))
+    };
+    let file = options.users.iter().cloned().collect();
+    Reloader::new(file, read).map(Some).map_err(wrong)
+}
+
+fn authenticator(options: &Options, users: &Reloader<Users>) -> Result<Arc<Authenticator>, Failure> {
+    let authenticator = Authenticator::new(users.current().clone())
+        .map_err(|error| Failure::new(exit::SYSTEM, format!("no random octets: {error}")))?;
+    Ok(Arc::new(match options.allow_plaintext_auth {
+        true => authenticator.allowing_loopback_in_clear(),
+        false => authenticator,
+    }))
 }
 
 /// The list of destinations, and how to read it again.
@@ -163,7 +218,9 @@ fn tls_policies(settings: &Settings) -> Result<Reloader<TlsPolicyTable>, Failure
 /// How mail that leaves is protected.
 fn relay_tls(settings: &Settings, table: &Current<TlsPolicyTable>) -> Result<RelayTls, Failure> {
     let options = &settings.options;
-    let mode = options.relay_tls.unwrap_or_default();
+    // Who tells a password wants to know to whom.
+    let default = if options.relay_user.is_some() { TlsMode::Require } else { TlsMode::default() };
+    let mode = options.relay_tls.unwrap_or(default);
     let is_given = [options.relay_tls.is_some(), options.relay_ca_file.is_some(), options.tls_policy.is_some()];
     match options.relay.clone().unwrap_or_default() {
         RelayRoute::None if is_given.contains(&true) => {
@@ -184,12 +241,34 @@ fn relay_tls(settings: &Settings, table: &Current<TlsPolicyTable>) -> Result<Rel
     Ok(RelayTls::new(TlsOptions { mode, trust }, table.clone()))
 }
 
+/// Who we are at the server that takes all mail that leaves. The password may be for root alone to read, so it is read before
+/// the server becomes somebody else, and not again.
+fn relay_login(settings: &Settings) -> Result<Option<Login>, Failure> {
+    let options = &settings.options;
+    let (user, path) = match (&options.relay_user, &options.relay_password_file) {
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Err(wrong("--relay-user wants a password: add --relay-password-file")),
+        (None, Some(_)) => return Err(wrong("--relay-password-file is of no use without --relay-user")),
+        (Some(user), Some(path)) => (user.clone(), path),
+    };
+    if !matches!(options.relay, Some(RelayRoute::Smart(_))) {
+        return Err(wrong("--relay-user is for --relay smart:HOST:PORT; nobody else asks who we are"));
+    }
+    let name = settings.name_of("relay-password-file", path);
+    let secret = login::read_password(path).map_err(|error| match error {
+        PasswordError::Io(error) => wrong(unreadable(&name, &error)),
+        error => wrong(format!("{name}: {error}")),
+    })?;
+    Ok(Some(Login { credentials: Credentials { name: user, secret }, mechanism: None, in_clear: false }))
+}
+
 /// Where accepted mail goes.
 fn far_side(
     options: &Options,
     hostname: &DomainName,
     addressing: &CurrentAddressing,
     relay_tls: RelayTls,
+    relay_login: Option<Login>,
 ) -> Result<FarSide, Failure> {
     let deliver = options.deliver.clone().unwrap_or(Deliver::Keep);
     let relay = options.relay.clone().unwrap_or_default();
@@ -206,6 +285,7 @@ fn far_side(
         deliver,
         relay,
         relay_tls,
+        relay_login,
         dns: options.dns.clone(),
         schedule: schedule::schedule(options).map_err(wrong)?,
         hostname: hostname.clone(),
@@ -248,11 +328,10 @@ pub(crate) fn hostname(options: &Options) -> DomainName {
 
 /// An address can be bound once. Port 0 is another port each time.
 pub(crate) fn check_listeners(options: &Options) -> Result<(), String> {
-    let plain = options.listen.iter().map(|address| ("listen", address));
-    let mut all = plain.chain(options.listen_tls.iter().map(|address| ("listen-tls", address)));
     let mut seen = HashSet::new();
-    match all.find(|(_, address)| address.port() != 0 && !seen.insert(**address)) {
-        Some((name, address)) => Err(format!("{name} \"{address}\": given twice")),
+    let is_twice = |place: &Place| place.address.port() != 0 && !seen.insert(place.address);
+    match Place::all(options).into_iter().find(is_twice) {
+        Some(Place { setting, address, .. }) => Err(format!("{setting} \"{address}\": given twice")),
         None => Ok(()),
     }
 }
@@ -348,6 +427,8 @@ fn localhost() -> DomainName {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]
@@ -389,7 +470,8 @@ mod tests {
         assert_eq!(Setup::new(&relaying.clone().into()).map(|_| ()).unwrap_err().code, exit::CONFIG);
         let relaying = Options { deliver: Some(crate::far_side::deliver("maildir:mail").unwrap()), ..relaying };
         let policy = Setup::new(&relaying.into()).unwrap().policy;
-        assert!(policy.may_relay("192.0.2.1:1".parse().unwrap()) && !policy.may_relay("127.0.0.1:1".parse().unwrap()));
+        let may_relay = |peer: &str| policy.may_relay(&peer.parse::<SocketAddr>().unwrap().into());
+        assert!(may_relay("192.0.2.1:1") && !may_relay("127.0.0.1:1"));
 
         let without_route = Options { relay_from: networks, ..Options::default() };
         assert_eq!(Setup::new(&without_route.into()).map(|_| ()).unwrap_err().code, exit::CONFIG);

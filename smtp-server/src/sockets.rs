@@ -6,29 +6,55 @@ use listenfd::ListenFd;
 use smtp_server::listener::{self, Listener};
 
 use crate::exit::{self, Failure};
+use crate::options::Options;
 
 /// Where to listen if nobody says anything: for this host only.
 const DEFAULT: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, 2525));
 
-/// Sockets from the service manager (`LISTEN_FDS`), else those that `--listen` and `--listen-tls` name, else the default. Both at once
-/// would leave open who decides.
-pub(crate) fn listeners(plain: &[SocketAddr], tls_first: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
+/// Where to listen, for what, and which setting says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) setting: &'static str,
+    pub(crate) address: SocketAddr,
+    is_tls_first: bool,
+    is_submission: bool,
+}
+
+impl Place {
+    /// All that the settings name.
+    pub(crate) fn all(options: &Options) -> Vec<Place> {
+        let kinds = [
+            ("listen", &options.listen, false, false),
+            ("listen-tls", &options.listen_tls, true, false),
+            ("listen-submission", &options.listen_submission, false, true),
+            ("listen-submissions", &options.listen_submissions, true, true),
+        ];
+        let places = kinds.into_iter().flat_map(|(setting, addresses, is_tls_first, is_submission)| {
+            addresses.iter().map(move |address| Place { setting, address: *address, is_tls_first, is_submission })
+        });
+        places.collect()
+    }
+
+    fn bind(&self) -> Result<Listener, Failure> {
+        let socket = listener::bind(self.address).map_err(|error| exit::bind(self.address, &error))?;
+        Ok(Listener { socket, is_tls_first: self.is_tls_first, is_submission: self.is_submission })
+    }
+}
+
+/// Sockets from the service manager (`LISTEN_FDS`), else those that the settings name, else the default. Both at once would
+/// leave open who decides.
+pub(crate) fn listeners(places: &[Place]) -> Result<Vec<Listener>, Failure> {
     let mut inherited = ListenFd::from_env();
-    let bind = |address: SocketAddr, is_tls_first| {
-        let socket = listener::bind(address).map_err(|error| exit::bind(address, &error))?;
-        Ok(Listener { socket, is_tls_first })
-    };
-    match (inherited.len(), plain, tls_first) {
-        (0, [], []) => Ok(vec![bind(DEFAULT, false)?]),
-        (0, plain, tls_first) => {
-            let plain = plain.iter().map(|address| bind(*address, false));
-            plain.chain(tls_first.iter().map(|address| bind(*address, true))).collect()
-        }
-        // Nothing says which of them were meant for TLS; STARTTLS works on all.
-        (count, [], []) => (0..count).map(|number| take(&mut inherited, number).map(Listener::from)).collect(),
-        _ => Err(Failure::new(
+    match (inherited.len(), places) {
+        (0, []) => Place { setting: "listen", address: DEFAULT, is_tls_first: false, is_submission: false }
+            .bind()
+            .map(|listener| vec![listener]),
+        (0, places) => places.iter().map(Place::bind).collect(),
+        // Nothing says which of them were meant for TLS or for submissions; STARTTLS and AUTH work on all.
+        (count, []) => (0..count).map(|number| take(&mut inherited, number).map(Listener::from)).collect(),
+        (_, [place, ..]) => Err(Failure::new(
             exit::CONFIG,
-            "the service manager hands sockets over, so --listen and --listen-tls have no place",
+            format!("the service manager hands sockets over, so --{} has no place", place.setting),
         )),
     }
 }

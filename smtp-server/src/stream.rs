@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, recv};
 use rustls::server::ServerConnection;
+use smtp_proto::sasl::scram::Binding;
 
 /// How long one write may block before the deadline is looked at.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,6 +53,18 @@ impl<'a> Stream<'a> {
         // For TLS 1.3 rustls has names of its own.
         let suite = format!("{:?}", tls.negotiated_cipher_suite()?.suite()).replacen("TLS13_", "TLS_", 1);
         Some((suite, tls.protocol_version()?))
+    }
+
+    /// What ties a proof to this very connection (RFC 9266). TLS 1.2 has nothing like it unless both sides know the extended
+    /// master secret, so it is offered with TLS 1.3 only.
+    pub(crate) fn binding(&self) -> Binding {
+        let tls = self.tls.as_ref().filter(|tls| tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3));
+        // RFC 9266, 4: 32 octets under this label and no context.
+        let exported = tls.map(|tls| tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")));
+        match exported {
+            Some(Ok(octets)) => Binding::Exporter(octets.to_vec()),
+            Some(Err(_)) | None => Binding::None,
+        }
     }
 
     /// Holds the handshake. A failure is told to the peer as far as TLS has a word for it.

@@ -678,6 +678,7 @@ pub fn timeouts(each: Duration) -> Timeouts {
     Timeouts {
         greeting: each,
         hello: each,
+        auth: each,
         tls: each,
         mail: each,
         rcpt: each,

@@ -4,6 +4,8 @@ use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use smtp_server::addressing::LocalAddressing;
+use smtp_server::auth::{Authenticator, CurrentUsers};
 use smtp_server::listener::{self, Listener};
 use smtp_server::policy::{LocalPolicy, Policy};
 use smtp_server::recipients::Recipients;
@@ -41,6 +43,7 @@ pub struct Builder {
     disk: Option<MemoryDisk>,
     ip: IpAddr,
     is_tls_first: bool,
+    is_submission: bool,
 }
 
 /// What was stored of one message.
@@ -85,6 +88,7 @@ impl TestServer {
             disk: None,
             ip: Ipv4Addr::LOCALHOST.into(),
             is_tls_first: false,
+            is_submission: false,
         }
     }
 
@@ -228,6 +232,22 @@ impl Builder {
         self.tls(identity)
     }
 
+    /// These users may log in, under TLS, or in clear if the test is about something else; they may send wherever the host
+    /// relays.
+    pub fn users(mut self, users: &CurrentUsers, in_clear: bool) -> Self {
+        let authenticator = Authenticator::new(users.clone()).expect("random octets");
+        let authenticator = if in_clear { authenticator.allowing_loopback_in_clear() } else { authenticator };
+        self.config.auth = Some(Arc::new(authenticator));
+        let addressing = LocalAddressing::new([DOMAIN.parse().expect("a domain name")]).with_relaying();
+        self.policy(LocalPolicy::from(Arc::new(addressing)).with_users(users.clone()))
+    }
+
+    /// A port for submissions.
+    pub fn submission(mut self) -> Self {
+        self.is_submission = true;
+        self
+    }
+
     /// Starts it on a free port, with a spool that nobody has used before.
     pub fn start(self) -> TestServer {
         let (directory, disk): (_, Arc<dyn Disk>) = match self.disk {
@@ -240,7 +260,7 @@ impl Builder {
         };
         let (spool, _) = Spool::open_on(disk.clone(), self.spool_options).expect("the spool can be opened");
         let socket = listener::bind(SocketAddr::new(self.ip, 0)).expect("a free port");
-        let listener = Listener { socket, is_tls_first: self.is_tls_first };
+        let listener = Listener { socket, is_tls_first: self.is_tls_first, is_submission: self.is_submission };
         let server = Server::start(self.config, vec![listener], Arc::new(spool), self.policy).expect("it starts");
         let (address, stopper) = (server.addresses()[0], server.stopper());
         TestServer { server: Some(server), stopper, address, disk, _directory: directory }

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use smtp_proto::command::HelloName;
 use smtp_proto::reply::{Code, Reply};
 use smtp_proto::server::Decision;
 use smtp_proto::transaction::{Recipient, Transaction};
-use smtp_server::policy::Policy;
+use smtp_server::policy::{Client, Policy};
 use smtp_tests::server::TestServer;
 
 /// Notes what it is asked, and refuses senders and contents by the first letter of the sender.
@@ -35,22 +34,22 @@ fn no(code: u16) -> Decision {
 }
 
 impl Policy for Notes {
-    fn hello(&self, _: SocketAddr, hello: &HelloName) -> Decision {
+    fn hello(&self, _: &Client<'_>, hello: &HelloName) -> Decision {
         self.note(format!("hello {hello}"));
         Decision::Accept
     }
 
-    fn mail(&self, _: SocketAddr, transaction: &Transaction) -> Decision {
+    fn mail(&self, _: &Client<'_>, transaction: &Transaction) -> Decision {
         let sender = transaction.reverse_path.to_string();
         self.note(format!("mail {sender}"));
         if sender.starts_with("<never") { no(550) } else { Decision::Accept }
     }
 
-    fn rcpt(&self, _: SocketAddr, _: &Transaction, _: &Recipient) -> Decision {
+    fn rcpt(&self, _: &Client<'_>, _: &Transaction, _: &Recipient) -> Decision {
         Decision::Accept
     }
 
-    fn end_of_content(&self, _: SocketAddr, transaction: &Transaction, _: u64) -> Decision {
+    fn end_of_content(&self, _: &Client<'_>, transaction: &Transaction, _: u64) -> Decision {
         let sender = transaction.reverse_path.to_string();
         self.note(format!("content {sender}"));
         if sender.starts_with("<spam") { no(554) } else { Decision::Accept }

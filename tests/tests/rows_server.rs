@@ -3,12 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
 use std::io;
-use std::net::SocketAddr;
 
 use smtp_proto::reply::{Code, EnhancedCode, Reply};
 use smtp_proto::server::Decision;
 use smtp_proto::transaction::{Recipient, Transaction};
-use smtp_server::policy::Policy;
+use smtp_server::policy::{Client, Policy};
 use smtp_server::recipients::Recipients;
 use smtp_spool::{Fault, MemoryDisk, Options};
 use smtp_tests::peer::Peer;
@@ -119,11 +118,11 @@ fn what_a_failing_disk_refused_is_not_there() {
 struct NoContent;
 
 impl Policy for NoContent {
-    fn rcpt(&self, _: SocketAddr, _: &Transaction, _: &Recipient) -> Decision {
+    fn rcpt(&self, _: &Client<'_>, _: &Transaction, _: &Recipient) -> Decision {
         Decision::Accept
     }
 
-    fn end_of_content(&self, _: SocketAddr, _: &Transaction, _: u64) -> Decision {
+    fn end_of_content(&self, _: &Client<'_>, _: &Transaction, _: u64) -> Decision {
         Decision::Refuse(Reply::new(Code::new(554).unwrap(), Some(EnhancedCode::new(5, 6, 0)), "No"))
     }
 }

@@ -3,13 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
-use std::net::SocketAddr;
-
 use smtp_proto::command::HelloName;
 use smtp_proto::reply::{Code, Reply};
 use smtp_proto::server::Decision;
 use smtp_proto::transaction::{Recipient, Transaction};
-use smtp_server::policy::Policy;
+use smtp_server::policy::{Client, Policy};
 use smtp_tests::server::TestServer;
 use smtp_tests::wait_until;
 
@@ -225,15 +223,15 @@ fn octets_behind_the_last_reply() {
 struct Closed;
 
 impl Policy for Closed {
-    fn connect(&self, _: SocketAddr) -> Decision {
+    fn connect(&self, _: &Client<'_>) -> Decision {
         Decision::Refuse(Reply::new(Code::new(554).unwrap(), None, "No mail is taken here"))
     }
 
-    fn hello(&self, _: SocketAddr, _: &HelloName) -> Decision {
+    fn hello(&self, _: &Client<'_>, _: &HelloName) -> Decision {
         panic!("nobody comes so far")
     }
 
-    fn rcpt(&self, _: SocketAddr, _: &Transaction, _: &Recipient) -> Decision {
+    fn rcpt(&self, _: &Client<'_>, _: &Transaction, _: &Recipient) -> Decision {
         panic!("nobody comes so far")
     }
 }

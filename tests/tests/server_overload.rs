@@ -3,12 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use smtp_proto::server::Decision;
 use smtp_proto::transaction::{Recipient, Transaction};
-use smtp_server::policy::Policy;
+use smtp_server::policy::{Client, Policy};
 use smtp_tests::peer::Peer;
 use smtp_tests::server::TestServer;
 use smtp_tests::wait_until;
@@ -198,7 +197,7 @@ fn a_peer_that_does_not_read() {
 struct Fragile;
 
 impl Policy for Fragile {
-    fn rcpt(&self, _: SocketAddr, _: &Transaction, recipient: &Recipient) -> Decision {
+    fn rcpt(&self, _: &Client<'_>, _: &Transaction, recipient: &Recipient) -> Decision {
         if recipient.forward_path.to_string() == "<break@example.org>" {
             // As a panic does, but without a word on standard error.
             std::panic::resume_unwind(Box::new("a fault of ours"));

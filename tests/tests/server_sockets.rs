@@ -40,7 +40,7 @@ fn a_socket_that_is_handed_over_is_served() {
     let output =
         server_on(&listener, &["--listen", "127.0.0.1:0", "--spool", spool.to_str().unwrap()]).output().unwrap();
     assert_eq!(output.status.code(), Some(78));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("--listen and --listen-tls have no place"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("so --listen has no place"));
 
     our_own_address_is_known(&place);
 }

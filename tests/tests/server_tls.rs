@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustls::ProtocolVersion;
@@ -479,7 +478,7 @@ fn a_new_certificate() {
 struct Fragile;
 
 impl Policy for Fragile {
-    fn rcpt(&self, _: SocketAddr, _: &Transaction, _: &Recipient) -> Decision {
+    fn rcpt(&self, _: &smtp_server::policy::Client<'_>, _: &Transaction, _: &Recipient) -> Decision {
         // As a panic does, but without a word on standard error.
         std::panic::resume_unwind(Box::new("a fault of ours"));
     }

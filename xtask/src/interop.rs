@@ -1,7 +1,7 @@
 //! `cargo xtask interop`: real mail with programs that others wrote.
 //!
 //! Our server against six clients, our client against five servers, by DATA and, where both sides know it, by BDAT, one of
-//! them by LMTP; both also under TLS, and OpenSSL by hand; and two readers of the Maildirs that we write. Every message is
+//! them by LMTP; both also under TLS, and OpenSSL by hand; logging in, theirs to us and ours to a Postfix with Dovecot; and two readers of the Maildirs that we write. Every message is
 //! compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last line, and without the fields that the receiver put
 //! on top. Our server stands before a Postfix and behind one, as a relay and as the last host, and before a Dovecot that has the
 //! mailboxes. And our resolver against a DNS server, which tells where mail goes.
@@ -12,6 +12,7 @@ mod clients;
 mod our_server;
 mod openssl;
 mod our_tls;
+mod our_auth;
 mod servers;
 mod our_client;
 mod our_client_tls;
@@ -46,6 +47,8 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     our_server::run(&programs, &scratch, &mut tally)?;
     println!("\n== their clients, our server under TLS");
     our_tls::run(&programs, &scratch, &mut tally)?;
+    println!("\n== logging in, both ways");
+    our_auth::run_all(&programs, &scratch, &mut tally)?;
     println!("\n== our client, their servers");
     our_client::run(&programs, &scratch, &mut tally)?;
     println!("\n== our client, their server under TLS");

@@ -9,6 +9,7 @@ use smtp_proto::client::{Cause, ContentError, Ending, Stage, StartError};
 use smtp_proto::content::BareCarriageReturn;
 
 use super::Circumstances;
+use crate::login::LoginError;
 use crate::peer::Peer;
 use crate::server_name::{ServerName, ServerNameError};
 use crate::tls::TlsError;
@@ -28,6 +29,8 @@ pub enum ConnectError {
     Session(Box<Circumstances>, Ending),
     /// There is no TLS, or not with whom it should be.
     Tls(Box<Circumstances>, TlsError),
+    /// The server does not know who we are.
+    Login(Box<Circumstances>, LoginError),
     /// The connection broke in a way that has nothing to do with the server.
     Io(io::Error),
 }
@@ -92,6 +95,7 @@ impl ConnectError {
             ConnectError::Resolve(_, error) => error.kind() != io::ErrorKind::NotFound,
             ConnectError::Connect(..) | ConnectError::Io(_) => true,
             ConnectError::Tls(_, error) => error.is_transient(),
+            ConnectError::Login(_, error) => error.is_transient(),
             ConnectError::Session(_, ending) => match ending {
                 Ending::Refused(_, reply) | Ending::Goodbye(reply) => reply.is_transient(),
                 Ending::Quit | Ending::Failed(..) => true,
@@ -107,7 +111,9 @@ impl ConnectError {
     pub fn peer(&self) -> Option<&Peer> {
         match self {
             ConnectError::Connect(peer, ..) => Some(peer),
-            ConnectError::Session(circumstances, _) | ConnectError::Tls(circumstances, _) => Some(&circumstances.peer),
+            ConnectError::Session(circumstances, _)
+            | ConnectError::Tls(circumstances, _)
+            | ConnectError::Login(circumstances, _) => Some(&circumstances.peer),
             ConnectError::Name(_) | ConnectError::HelloName(_) | ConnectError::Resolve(..) | ConnectError::Io(_) => {
                 None
             }
@@ -136,6 +142,9 @@ impl ConnectError {
             ConnectError::Tls(circumstances, error) => {
                 format!("no TLS: {error}; nothing was sent; {circumstances}")
             }
+            ConnectError::Login(circumstances, error) => {
+                format!("log in: {error}; nothing was sent; {circumstances}")
+            }
             ConnectError::Io(error) => error.to_string(),
         }
     }
@@ -161,6 +170,7 @@ impl std::error::Error for ConnectError {
                 Some(error)
             }
             ConnectError::Tls(_, error) => Some(error),
+            ConnectError::Login(_, error) => Some(error),
             ConnectError::HelloName(_) | ConnectError::Session(..) => None,
         }
     }

@@ -17,6 +17,7 @@ use super::relay::{ADDRESSES_ASKED, NextHop, SmtpCarrier};
 use super::{Carrier, Route, Router, Said, Transport, Verdict};
 use crate::connection::{ConnectError, Connection, Options, Target};
 use crate::dns::Resolver;
+use crate::login::Login;
 use crate::mx::{Own, Targets};
 use crate::peer::Peer;
 use crate::relay_route::RelayRoute;
@@ -40,6 +41,7 @@ pub struct Outside {
     resolver: Box<dyn Resolver>,
     port: u16,
     tls: Box<dyn TlsPolicies>,
+    login: Option<Login>,
 }
 
 impl Outside {
@@ -58,6 +60,7 @@ impl Outside {
             resolver,
             port: SMTP_PORT,
             tls: Box::new(TlsOptions::default()),
+            login: None,
         }
     }
 
@@ -69,6 +72,11 @@ impl Outside {
     /// Connections are protected as these say. Without this, TLS is tried with everybody.
     pub fn with_tls(self, policies: impl TlsPolicies + 'static) -> Self {
         Outside { tls: Box::new(policies), ..self }
+    }
+
+    /// The server that takes everything is to know who we are. The exchangers of a domain are strangers, who do not ask.
+    pub fn with_login(self, login: Option<Login>) -> Self {
+        Outside { login, ..self }
     }
 
     /// The way to a domain that is not ours. `None`: mail does not leave this host.
@@ -84,7 +92,10 @@ impl Outside {
         let RelayRoute::Smart(server) = &self.route else {
             return Err(Verdict::Deferred(Said::here("451 4.3.5 there is no server to send it to any more")));
         };
-        let call = move || Connection::open_to(server, self.options(server.host()));
+        let call = move || {
+            let options = Options { login: self.login.clone(), ..self.options(server.host()) };
+            Connection::open_to(server, options)
+        };
         Ok(Box::new(SmtpCarrier::open(server.to_string(), Box::new(call))?))
     }
 

@@ -4,8 +4,10 @@
 //! client MUST be able to try (and retry) each of the relevant addresses in this list in order, until a delivery attempt
 //! succeeds" (RFC 5321, 5.1). Not so where it is not known whether the message was taken: a second host would take it too.
 
+use smtp_proto::address::ReversePath;
 use smtp_proto::client::{Ending, Failure, Stage, StartError};
 use smtp_proto::extension::Extension;
+use smtp_proto::parameter::MailParameters;
 use smtp_proto::transaction::{Recipient, Transaction};
 
 use super::{Carrier, Parcel, Said, Verdict};
@@ -163,7 +165,8 @@ impl<'a> SmtpCarrier<'a> {
             let envelope = parcel.claim().envelope();
             let transaction = Transaction {
                 reverse_path: envelope.reverse_path.clone(),
-                parameters: envelope.mail.clone(),
+                // RFC 4954, 5: who the author is, nobody has proved to us; a host that knows us is told so.
+                parameters: MailParameters { auth: Some(ReversePath::Null), ..envelope.mail.clone() },
                 recipients: room.iter().filter_map(recipient).map(Recipient::clone).collect(),
             };
             let relay = relay(&*self.next_hop, Some(connection.peer()));
@@ -272,13 +275,14 @@ fn relay(next_hop: &dyn NextHop, peer: Option<&Peer>) -> String {
 }
 
 /// RFC 3463: X.4.1, nobody answers; X.4.2, the conversation broke; X.4.4, no way there; X.7.4, TLS is not to be had; X.7.5, it
-/// is, but not with whom it should be; what the host says, as it says it.
+/// is, but not with whom it should be; X.7.8, it does not know us; what the host says, as it says it.
 fn no_connection(next_hop: &dyn NextHop, error: &ConnectError) -> Verdict {
     let words = error.reason();
     let text = match error {
         ConnectError::Session(_, Ending::TlsNotOffered) => format!("4.7.4 {words}"),
         ConnectError::Session(_, Ending::Refused(Stage::StartTls, _)) => format!("4.7.4 TLS is required: {words}"),
         ConnectError::Tls(..) => format!("4.7.5 {words}"),
+        ConnectError::Login(..) => format!("4.7.8 {words}"),
         ConnectError::Session(_, Ending::Refused(_, reply) | Ending::Goodbye(reply)) => reply.to_string(),
         ConnectError::Session(..) => format!("4.4.2 {words}"),
         ConnectError::Connect(..) | ConnectError::Io(_) => format!("4.4.1 {words}"),
@@ -287,8 +291,8 @@ fn no_connection(next_hop: &dyn NextHop, error: &ConnectError) -> Verdict {
         ConnectError::Name(_) | ConnectError::HelloName(_) => format!("4.3.5 {words}"),
     };
     let said = Said::by(relay(next_hop, error.peer()), text);
-    // What is wrong with our own names is our own fault.
-    let is_ours = matches!(error, ConnectError::Name(_) | ConnectError::HelloName(_));
+    // What is wrong with our own names, or with our password, is our own fault.
+    let is_ours = matches!(error, ConnectError::Name(_) | ConnectError::HelloName(_) | ConnectError::Login(..));
     // A certificate is renewed, and whoever stands in between goes away: that is no reason to give a message back at once.
     let is_tls = error.is_about_tls();
     if error.is_transient() || is_ours || is_tls { Verdict::Deferred(said) } else { Verdict::Failed(said) }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, recv};
 use rustls::ClientConnection;
+use smtp_proto::sasl::scram::Binding;
 
 use super::stream::Stream;
 use super::{is_timeout, until};
@@ -121,6 +122,16 @@ impl Channel {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// RFC 9266, 4: 32 octets under this label and no context. TLS 1.2 has nothing like it unless both sides know the extended
+    /// master secret.
+    pub(super) fn binding(&self) -> Binding {
+        let tls = self.tls.as_ref().filter(|tls| tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3));
+        match tls.map(|tls| tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""))) {
+            Some(Ok(octets)) => Binding::Exporter(octets.to_vec()),
+            Some(Err(_)) | None => Binding::None,
+        }
     }
 
     /// Our end of the connection, where that has an address.

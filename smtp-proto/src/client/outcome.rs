@@ -55,6 +55,8 @@ pub enum Stage {
     Lhlo,
     /// STARTTLS, and the handshake behind it.
     StartTls,
+    /// AUTH, and the dialogue behind it.
+    Auth,
     /// Between transactions.
     Ready,
     /// RSET, after a transaction that was given up.
@@ -131,6 +133,7 @@ impl fmt::Display for Stage {
             Stage::Hello => "EHLO",
             Stage::Lhlo => "LHLO",
             Stage::StartTls => "STARTTLS",
+            Stage::Auth => "AUTH",
             Stage::Ready => "idle",
             Stage::Reset => "RSET",
             Stage::Mail => "MAIL",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::auth::Dialogue;
 use super::content::OutgoingContent;
 use super::envelope::{Carriage, Envelope, Step, refused};
 use super::tls::TlsStep;
@@ -26,6 +27,10 @@ pub(super) enum State {
     StartTls,
     /// The server awaits the handshake, which is none of our octets.
     Handshake,
+    /// AUTH or what follows it is sent.
+    Dialogue(Dialogue),
+    /// The driver owes the answer to a challenge.
+    Challenged,
     /// Nothing is awaited.
     Ready,
     /// MAIL, RCPT and DATA are under way.
@@ -51,6 +56,7 @@ impl State {
             State::Ehlo | State::Helo => Stage::Hello,
             State::Lhlo => Stage::Lhlo,
             State::StartTls | State::Handshake => Stage::StartTls,
+            State::Dialogue(_) | State::Challenged => Stage::Auth,
             State::Ready => Stage::Ready,
             State::Envelope(envelope) => envelope.next_step().map_or(Stage::Data, Step::stage),
             State::Content(..) => Stage::Content,
@@ -77,6 +83,7 @@ impl ClientSession {
             }
             State::Helo if reply.is_positive() => self.handle_hello_done(now),
             State::StartTls => self.handle_start_tls_reply(reply, now),
+            State::Dialogue(dialogue) => self.handle_auth_reply(dialogue, reply, now),
             // Whoever does not know LHLO speaks no LMTP: with HELO it would take one reply for all (RFC 2033, 4.1).
             State::Greeting | State::Ehlo | State::Helo | State::Lhlo => {
                 self.handle_refused_session(stage, reply, now);
@@ -117,7 +124,7 @@ impl ClientSession {
 
             State::Quit(ending) => self.events.push_back(Event::Closed(ending)),
             State::Ready if reply.is_closing() => self.events.push_back(Event::Closed(Ending::Goodbye(reply))),
-            State::Handshake | State::Ready => {
+            State::Handshake | State::Challenged | State::Ready => {
                 let cause = Cause::Reply(ReplyError::Unexpected);
                 self.events.push_back(Event::Closed(Ending::Failed(stage, cause)));
             }
@@ -288,6 +295,8 @@ impl ClientSession {
             | State::Lhlo
             | State::StartTls
             | State::Handshake
+            | State::Dialogue(_)
+            | State::Challenged
             | State::Ready
             | State::Closed => {
                 self.events.push_back(Event::Closed(Ending::Failed(stage, cause)));

@@ -1,9 +1,10 @@
 //! The client's side against servers that are scripts. `hello` is how a conversation begins and ends, `tls` what comes
-//! before everything else where it is wished for, `envelope` what goes out and in which groups, `limits` how much the server
+//! before everything else where it is wished for, `auth` how the client proves who it is, `envelope` what goes out and in which groups, `limits` how much the server
 //! takes, `rehearsal` an envelope without a message, `outcomes` who is told what, `failures` what breaks and when, `random`
 //! whether anything can make it say that a message was taken over which was not; `lmtp` what is otherwise where every
 //! recipient has an answer of its own.
 
+mod auth;
 mod chunking;
 mod envelope;
 mod failures;

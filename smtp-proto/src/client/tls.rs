@@ -49,6 +49,7 @@ impl ClientSession {
         if matches!(self.state, State::Handshake) {
             self.config.tls = Tls::Established;
             self.extensions = Extensions::default();
+            self.is_authenticated = false;
             self.used = Used::default();
             self.replies = ReplyParser::default();
             self.say_hello(now);

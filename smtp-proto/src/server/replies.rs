@@ -149,6 +149,54 @@ pub(super) fn tls_active() -> Reply {
     Reply::literal::<503>(5, 1, "This is said under TLS already")
 }
 
+pub(super) fn starttls_first() -> Reply {
+    Reply::literal::<530>(7, 0, "Send STARTTLS first; nobody logs in here in clear")
+}
+
+// ---- AUTH: the codes are those of RFC 4954, 6 ----------------------------------------------------------------------
+
+pub(super) fn auth_first() -> Reply {
+    Reply::literal::<530>(7, 0, "Authentication is required; send AUTH first")
+}
+
+pub(super) fn is_authenticated() -> Reply {
+    Reply::literal::<503>(5, 1, "You have authenticated already")
+}
+
+pub(super) fn auth_in_transaction() -> Reply {
+    Reply::literal::<503>(5, 1, "AUTH cannot come in a transaction; send RSET first")
+}
+
+pub(super) fn unknown_mechanism() -> Reply {
+    Reply::literal::<504>(5, 4, "That mechanism is not offered here; EHLO lists those that are")
+}
+
+pub(super) fn not_base64() -> Reply {
+    Reply::literal::<501>(5, 2, "That is not base64")
+}
+
+pub(super) fn auth_cancelled() -> Reply {
+    Reply::literal::<501>(7, 0, "Authentication cancelled")
+}
+
+pub(super) fn auth_line_too_long() -> Reply {
+    Reply::literal::<500>(5, 6, "The line is too long for an authentication exchange")
+}
+
+pub(super) fn authenticated() -> Reply {
+    Reply::literal::<235>(7, 0, "Authentication succeeded")
+}
+
+pub(super) fn no_auth_now() -> Reply {
+    Reply::literal::<454>(7, 0, "Authentication is not possible now; try again later")
+}
+
+pub(super) fn too_many_auth_failures() -> Reply {
+    Reply::literal::<421>(7, 0, "Authentication has failed too often over this connection")
+}
+
+// ---- The small commands --------------------------------------------------------------------------------------------
+
 pub(super) fn reset() -> Reply {
     Reply::literal::<250>(0, 0, "The transaction is forgotten")
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::auth::Said;
 use super::chunks::{Announced, Chunk, ChunkedMessage, Discard};
 use super::content::Content;
 use super::pace::Pace;
@@ -26,6 +27,8 @@ pub(super) enum State {
     Handshake,
     /// The client has named itself.
     Ready(Client),
+    /// The client proves who it is, and owes the answer to a challenge.
+    Dialogue(Client),
     /// A transaction is open, with recipients or still without.
     Mail(Client, Transaction),
     /// Content is coming in, up to a line that holds a dot alone.
@@ -51,6 +54,7 @@ pub(super) enum Asked {
     Connect,
     Hello { hello: Client, before: Box<State> },
     StartTls { before: Box<State> },
+    Auth(Client, Said),
     Mail(Client, Transaction),
     Rcpt(Client, Transaction, Recipient),
     Content(Client, Transaction),
@@ -72,6 +76,8 @@ impl Asked {
             Asked::Connect => Question::Connect,
             Asked::Hello { hello, .. } => Question::Hello(&hello.hello),
             Asked::StartTls { .. } => Question::StartTls,
+            Asked::Auth(_, Said::Begins(mechanism, response)) => Question::AuthBegins(*mechanism, response.as_ref()),
+            Asked::Auth(_, Said::GoesOn(response)) => Question::AuthGoesOn(response),
             Asked::Mail(_, transaction) => Question::Mail(transaction),
             Asked::Rcpt(_, transaction, recipient) => Question::Rcpt(transaction, recipient),
             Asked::Content(_, transaction) | Asked::FirstChunk(_, transaction, _) => Question::Content(transaction),
@@ -83,9 +89,9 @@ impl Asked {
 impl State {
     pub(super) fn client(&self) -> Option<&Client> {
         match self {
-            State::Ready(client) | State::Mail(client, _) => Some(client),
+            State::Ready(client) | State::Dialogue(client) | State::Mail(client, _) => Some(client),
             State::Spoilt(client, _) | State::Dropping(client) => Some(client),
-            State::Asked(Asked::Mail(client, _) | Asked::Rcpt(client, ..)) => Some(client),
+            State::Asked(Asked::Auth(client, _) | Asked::Mail(client, _) | Asked::Rcpt(client, ..)) => Some(client),
             State::Asked(Asked::Content(client, _) | Asked::FirstChunk(client, ..)) => Some(client),
             State::Asked(Asked::EndOfContent(client, _)) => Some(client),
             State::Content(content) => Some(&content.client),
@@ -147,6 +153,11 @@ impl ServerSession {
             (state, Command::Ehlo(hello)) => self.ask_hello(Client { hello, is_extended: true }, state),
             (state, Command::Helo(hello)) => self.ask_hello(Client { hello, is_extended: false }, state),
             (state, Command::StartTls) => self.handle_starttls(state),
+            (state, Command::Auth(auth)) => self.handle_auth(state, &auth),
+            // RFC 4954, 6: "to any command other than AUTH, EHLO, HELO, NOOP, RSET, or QUIT".
+            (state, command) if self.lacks_auth() && !matches!(command, Command::Noop(_) | Command::Rset) => {
+                self.stay(state, self.auth_first());
+            }
 
             (State::Ready(client), Command::Mail { reverse_path, parameters }) => {
                 self.handle_mail(client, reverse_path, parameters);
@@ -184,7 +195,7 @@ impl ServerSession {
             (state, Command::Noop(_)) => self.idle(state, replies::noop()),
             (state, Command::Vrfy(_)) => self.idle(state, replies::cannot_verify()),
             (state, Command::Help(_)) => self.idle(state, replies::help()),
-            (state, Command::Auth(_) | Command::Unoffered) => self.stay(state, replies::not_offered()),
+            (state, Command::Unoffered) => self.stay(state, replies::not_offered()),
         }
     }
 
@@ -204,10 +215,11 @@ impl ServerSession {
         self.state = State::Asked(Asked::Hello { hello, before: Box::new(before) });
     }
 
-    fn handle_mail(&mut self, client: Client, reverse_path: ReversePath, parameters: MailParameters) {
+    fn handle_mail(&mut self, client: Client, reverse_path: ReversePath, mut parameters: MailParameters) {
         // RET and ENVID are kept with the message although DSN is not announced: whoever sends them has said what is wanted,
         // and a valid one never changes the reply (RFC 3461, 5).
-        let is_offered = !matches!(parameters.body, Some(Body::BinaryMime)) && parameters.auth.is_none();
+        let is_offered = !matches!(parameters.body, Some(Body::BinaryMime))
+            && (parameters.auth.is_none() || !self.mechanisms.is_empty());
         let refusal = if !is_offered {
             Some(replies::parameter_not_offered())
         } else if reverse_path.mailbox().is_some_and(Mailbox::is_at_unknown_literal) {
@@ -222,6 +234,9 @@ impl ServerSession {
         match refusal {
             Some(reply) => self.stay(State::Ready(client), reply),
             None => {
+                // RFC 4954, 5: "the server MUST behave as if the AUTH=<> parameter was supplied", since no client is trusted to
+                // say who somebody else is.
+                parameters.auth = parameters.auth.map(|_| ReversePath::Null);
                 let transaction = Transaction { reverse_path, parameters, recipients: Vec::new() };
                 self.state = State::Asked(Asked::Mail(client, transaction));
             }
@@ -273,6 +288,7 @@ impl ServerSession {
                 Discard::behind_refused(client, announced, Pace::behind(wire_octets, now)).into()
             }
             State::Refused => Discard::out_of_place(state, announced, replies::refused_session(), now).into(),
+            state if self.lacks_auth() => Discard::out_of_place(state, announced, self.auth_first(), now).into(),
             State::Greeted => Discard::out_of_place(state, announced, replies::hello_first(), now).into(),
             state => Discard::out_of_place(state, announced, replies::mail_first(), now).into(),
         };
@@ -297,6 +313,7 @@ impl ServerSession {
             }
             Asked::Hello { before, .. } => return self.idle(*before, replies::refused_hello(reply)),
             Asked::StartTls { before } => *before,
+            Asked::Auth(client, _) => return self.refuse_auth(client, reply),
             Asked::Mail(client, _) | Asked::EndOfContent(client, _) => State::Ready(client),
             Asked::Rcpt(client, transaction, _) | Asked::Content(client, transaction) => {
                 State::Mail(client, transaction)
@@ -327,6 +344,8 @@ impl ServerSession {
             }
             // `before` is forgotten, the client's name and its transaction with it.
             Asked::StartTls { .. } => self.idle(State::Handshake, replies::start_tls()),
+            // Nobody has said who it is.
+            Asked::Auth(client, _) => self.refuse_auth(client, replies::no_auth_now()),
             Asked::Mail(client, transaction) => {
                 self.state = State::Mail(client, transaction);
                 self.reply(&replies::sender_ok());

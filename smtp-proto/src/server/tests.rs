@@ -1,7 +1,8 @@
 //! The server's side, driven by hand. Each file is one question: `table` which command may come when, `transaction` what a
 //! conversation makes of it, `content` where a message ends, `chunks` the same for BDAT, `limits` how much of everything, `closing` how it ends,
-//! `replies` what is said, `tls` what STARTTLS leads to, `random` whether anything at all gets it off balance.
+//! `replies` what is said, `tls` what STARTTLS leads to, `auth` the same of AUTH, `random` whether anything at all gets it off balance.
 
+mod auth;
 mod chunks;
 mod closing;
 mod content;
@@ -17,10 +18,31 @@ use crate::reply::{Code, EnhancedCode};
 
 type Policy = fn(Question<'_>) -> Decision;
 
+/// Answers what is about AUTH; `None` leaves it to the policy.
+type Authenticator = fn(Mechanism, Option<&[u8]>) -> Option<AuthAnswer>;
+
+/// Ann's password is "good"; of "wait", nothing can be said now. LOGIN is asked in two steps, of which the second counts.
+fn only_ann(mechanism: Mechanism, response: Option<&[u8]>) -> Option<AuthAnswer> {
+    let refused =
+        |code, enhanced, text| AuthAnswer::Refused(Reply::new(Code::new(code).unwrap(), Some(enhanced), text));
+    Some(match (mechanism, response) {
+        (Mechanism::Login, None) => AuthAnswer::Challenge(b"Username:".to_vec()),
+        (Mechanism::Login, Some(b"ann")) => AuthAnswer::Challenge(b"Password:".to_vec()),
+        (Mechanism::Login, Some(b"good")) | (Mechanism::Plain, Some(b"\0ann\0good")) => {
+            AuthAnswer::Authenticated("ann".to_owned())
+        }
+        (_, None) => AuthAnswer::Challenge(Vec::new()),
+        (_, Some(b"")) => refused(501, EnhancedCode::new(5, 5, 2), "That is no message of it"),
+        (_, Some(b"\0wait\0good")) => refused(454, EnhancedCode::new(4, 7, 0), "Not now"),
+        (_, Some(_)) => refused(535, EnhancedCode::new(5, 7, 8), "No"),
+    })
+}
+
 /// A session with a driver that does as the documentation of [`crate::server`] says, a policy, and a memory.
 struct Host {
     session: ServerSession,
     policy: Policy,
+    auth: Authenticator,
     now: Duration,
     buffer: Vec<u8>,
     /// What was handed out of the message that is coming in.
@@ -32,6 +54,8 @@ struct Host {
     is_closed: bool,
     /// The session waits for the handshake.
     wants_tls: bool,
+    /// Of the dialogue that began last.
+    mechanism: Mechanism,
 }
 
 fn accept_all(_: Question<'_>) -> Decision {
@@ -52,6 +76,8 @@ impl Host {
         Host {
             session: ServerSession::new(config),
             policy,
+            auth: only_ann,
+            mechanism: Mechanism::Plain,
             now: Duration::ZERO,
             buffer: Vec::new(),
             content: Vec::new(),
@@ -124,6 +150,17 @@ impl Host {
     fn answer(&mut self) {
         self.questions += 1;
         let question = self.session.question().unwrap();
+        let answer = match question {
+            Question::AuthBegins(mechanism, response) => {
+                self.mechanism = mechanism;
+                (self.auth)(mechanism, response.map(Secret::expose))
+            }
+            Question::AuthGoesOn(response) => (self.auth)(self.mechanism, Some(response.expose())),
+            _ => None,
+        };
+        if let Some(answer) = answer {
+            return self.session.answer_auth(answer, self.now);
+        }
         let finished = match question {
             Question::EndOfContent(transaction) => Some(transaction.clone()),
             _ => None,

@@ -45,6 +45,8 @@ impl ServerSession {
             _ => return,
         }
         self.is_tls = true;
+        self.user = None;
+        self.mechanisms = Vec::new();
         self.expect_input(now);
     }
 

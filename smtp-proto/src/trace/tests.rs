@@ -19,7 +19,7 @@ fn printed(name: &str, peer: Option<&str>, with: Protocol, recipient: Option<&st
     let (hello, by) = (hello(name), "mx.example.org".parse().unwrap());
     let recipient = recipient.map(|path| path.parse::<ForwardPath>().unwrap());
     let peer = peer.map(|address| address.parse().unwrap());
-    let is_tls = matches!(with, Protocol::Esmtp { tls } | Protocol::Utf8Smtp { tls } if tls);
+    let is_tls = matches!(with, Protocol::Esmtp { tls, .. } | Protocol::Utf8Smtp { tls, .. } if tls);
     let tls = is_tls.then_some("TLS_AES_256_GCM_SHA384");
     Received { hello: &hello, peer, by: &by, with, tls, id: "01J-x", recipient: recipient.as_ref(), at: AT }.to_string()
 }
@@ -32,7 +32,7 @@ fn received_fields() {
         (
             "client.example",
             Some("192.0.2.7"),
-            Protocol::Esmtp { tls: false },
+            Protocol::Esmtp { tls: false, auth: false },
             Some("<bob@example.org>"),
             "Received: from client.example ([192.0.2.7])\r\n\tby mx.example.org with ESMTP id 01J-x\r\n\tfor <bob@example.org>",
         ),
@@ -46,28 +46,28 @@ fn received_fields() {
         (
             "client.example",
             Some("::ffff:192.0.2.7"),
-            Protocol::Utf8Smtp { tls: false },
+            Protocol::Utf8Smtp { tls: false, auth: false },
             Some("<bób@example.org>"),
             "Received: from client.example ([192.0.2.7])\r\n\tby mx.example.org with UTF8SMTP id 01J-x\r\n\tfor <bób@example.org>",
         ),
         (
             "client.example",
             None,
-            Protocol::Esmtp { tls: false },
+            Protocol::Esmtp { tls: false, auth: false },
             None,
             "Received: from client.example\r\n\tby mx.example.org with ESMTP id 01J-x",
         ),
         (
             "client.example",
             None,
-            Protocol::Esmtp { tls: true },
+            Protocol::Esmtp { tls: true, auth: false },
             Some("<bob@example.org>"),
             "Received: from client.example\r\n\tby mx.example.org with ESMTPS id 01J-x\r\n\tfor <bob@example.org>\r\n\ttls TLS_AES_256_GCM_SHA384",
         ),
         (
             "client.example",
             None,
-            Protocol::Utf8Smtp { tls: true },
+            Protocol::Utf8Smtp { tls: true, auth: false },
             None,
             "Received: from client.example\r\n\tby mx.example.org with UTF8SMTPS id 01J-x\r\n\ttls TLS_AES_256_GCM_SHA384",
         ),
@@ -153,9 +153,10 @@ fn check_date(date: &str) -> Result<(), String> {
 /// The grammar check itself can fail.
 #[test]
 fn the_grammar_check_is_strict() {
-    let good = printed("a.example", Some("192.0.2.1"), Protocol::Esmtp { tls: false }, Some("<b@c>"));
+    let good = printed("a.example", Some("192.0.2.1"), Protocol::Esmtp { tls: false, auth: false }, Some("<b@c>"));
     assert_eq!(check_grammar(&good), Ok(()));
-    let good_under_tls = printed("a.example", Some("192.0.2.1"), Protocol::Esmtp { tls: true }, Some("<b@c>"));
+    let good_under_tls =
+        printed("a.example", Some("192.0.2.1"), Protocol::Esmtp { tls: true, auth: false }, Some("<b@c>"));
     assert_eq!(check_grammar(&good_under_tls), Ok(()));
     for (part, spoilt) in [("ESMTPS", "ESMTP"), ("TLS_AES", "TLS AES"), ("\r\n\ttls", "\r\n\tssl")] {
         assert!(check_grammar(&good_under_tls.replace(part, spoilt)).is_err(), "{spoilt}");
@@ -190,7 +191,7 @@ fn an_odd_id_ends_no_field() {
         hello: &hello,
         peer: None,
         by: &by,
-        with: Protocol::Esmtp { tls: true },
+        with: Protocol::Esmtp { tls: true, auth: false },
         tls: Some("TLS_A\r\nY: B;("),
         id: "a\r\nX: b;(",
         recipient: None,
@@ -249,7 +250,7 @@ proptest! {
         recipient in prop::option::of(strategies::forward_path()), unix_seconds in 0_i64..250_000_000_000, offset_minutes in -14 * 60_i16..=14 * 60,
     ) {
         let at = Timestamp { unix_seconds, offset_minutes };
-        let received = Received { hello: &hello, peer, by: &by, with: Protocol::Esmtp { tls: false }, tls: None, id: "1", recipient: recipient.as_ref(), at };
+        let received = Received { hello: &hello, peer, by: &by, with: Protocol::Esmtp { tls: false, auth: false }, tls: None, id: "1", recipient: recipient.as_ref(), at };
         // Spaces of a quoted local part aside: they could look like the next clause.
         let is_plain = recipient.as_ref().is_none_or(|path| !path.to_string().contains(' '));
         if is_plain {

@@ -5,6 +5,7 @@ mod aiosmtpd;
 mod postfix;
 mod exim;
 mod dovecot;
+mod sasl;
 
 use std::fs;
 use std::io::Read;
@@ -16,6 +17,7 @@ use self::aiosmtpd::Aiosmtpd;
 pub(super) use self::dovecot::{Dovecot, lacks as lacks_dovecot};
 use self::exim::EximServer;
 pub(super) use self::postfix::{Postfix, lacks as lacks_postfix};
+pub(super) use self::sasl::{Sasl, lacks as lacks_sasl};
 pub(super) use self::sink::Sink;
 use super::unless_installed;
 use crate::workshop::letter::with_crlf;

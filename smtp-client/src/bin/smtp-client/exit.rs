@@ -119,6 +119,8 @@ pub(crate) fn of_connect_error(error: &ConnectError) -> u8 {
         ConnectError::Resolve(_, error) if error.kind() == ErrorKind::TimedOut => TEMPORARY,
         ConnectError::Resolve(..) => NO_HOST,
         ConnectError::Connect(..) | ConnectError::Io(_) => TEMPORARY,
+        ConnectError::Login(_, error) if error.is_transient() => TEMPORARY,
+        ConnectError::Login(..) => NO_PERMISSION,
         ConnectError::Session(_, Ending::Failed(_, Cause::Reply(_))) => PROTOCOL,
         // A certificate stays as it is, however often somebody looks at it.
         ConnectError::Tls(_, error) if !error.is_transient() => PROTOCOL,

@@ -3,6 +3,7 @@
 mod arguments;
 mod exit;
 mod load;
+mod login;
 mod tls;
 mod watch;
 mod messages;
@@ -80,7 +81,7 @@ fn is_command(word: &str) -> bool {
 }
 
 /// Options with values that are no files to be read. A lone hyphen behind them is a value like any other.
-const OPTIONS_WITH_VALUES: [&str; 23] = [
+const OPTIONS_WITH_VALUES: [&str; 27] = [
     "--server",
     "--lmtp",
     "--spool",
@@ -88,6 +89,10 @@ const OPTIONS_WITH_VALUES: [&str; 23] = [
     "--tls",
     "--ca-file",
     "--tls-pin",
+    "--user",
+    "--password-file",
+    "--password-command",
+    "--auth",
     "--from",
     "--to",
     "--hello",

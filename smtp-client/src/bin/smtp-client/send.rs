@@ -15,19 +15,22 @@ use smtp_client::batch::{Batch, Plan, Retries};
 use smtp_client::connection::{ConnectError, Connection, Options};
 use smtp_client::journal::{self, Journal};
 use smtp_client::lmtp_server::LmtpServer;
+use smtp_client::login::Login;
 use smtp_client::proto::address::{Domain, ForwardPath, ReversePath};
 use smtp_client::proto::client::Until;
 use smtp_client::proto::extension::Extension;
 use smtp_client::proto::parameter::{Notify, Ret};
+use smtp_client::proto::sasl::Mechanism;
 use smtp_client::proto::xtext::Xtext;
 use smtp_client::server_name::ServerName;
 use smtp_client::tls::{Pin, TlsMode, TlsOptions};
 
 use crate::arguments::{self, StopAfter};
+use crate::login::LoginWishes;
 use crate::messages::{self, Prepared, Stopped, Wishes};
 use crate::tls::TlsWishes;
 use crate::watch::Watch;
-use crate::{complain, exit, tls};
+use crate::{complain, exit, login, tls};
 use progress::Interruption;
 use report::Reporter;
 
@@ -69,7 +72,7 @@ pub(crate) struct Send {
     lmtp: Option<LmtpServer>,
     /// TLS: none; try, with whoever offers it, which does not protect from whoever can change what is said; require, by
     /// STARTTLS and with a certificate that proves itself; implicit, the same from the first octet on (default try; with
-    /// --ca-file or --tls-pin require)
+    /// --ca-file, --tls-pin or --user require)
     #[argh(option, arg_name = "mode", from_str_fn(tls::mode))]
     tls: Option<TlsMode>,
     /// a file of PEM with the authorities to trust, and no others (default: those that this host trusts)
@@ -78,6 +81,23 @@ pub(crate) struct Send {
     /// the SHA-256 of the public key of the server, which then need not prove itself in any other way
     #[argh(option, arg_name = "sha256", from_str_fn(tls::pin))]
     tls_pin: Option<Pin>,
+    /// who to log in as; the password is in --password-file, said by --password-command, or in the environment as
+    /// SMTP_PASSWORD. With it, --tls is require unless something else is said
+    #[argh(option, arg_name = "name")]
+    user: Option<String>,
+    /// a file with the password, one line
+    #[argh(option, arg_name = "file")]
+    password_file: Option<PathBuf>,
+    /// a command of the shell that prints the password
+    #[argh(option, arg_name = "command")]
+    password_command: Option<String>,
+    /// log in by this mechanism and no other (default: the strongest that the server offers); the password is a token for
+    /// oauthbearer and xoauth2
+    #[argh(option, arg_name = "mechanism", from_str_fn(login::mechanism))]
+    auth: Option<Mechanism>,
+    /// tell the password in clear too, and to servers that cannot prove who they are
+    #[argh(switch)]
+    insecure_auth: bool,
     /// the sender; an empty text or <> is the null reverse-path
     #[argh(option, arg_name = "address", from_str_fn(arguments::reverse_path))]
     from: Option<ReversePath>,
@@ -143,6 +163,16 @@ impl Send {
         TlsWishes { mode: self.tls, ca_file: self.ca_file.clone(), pin: self.tls_pin }
     }
 
+    fn login_wishes(&self) -> LoginWishes {
+        LoginWishes {
+            user: self.user.clone(),
+            password_file: self.password_file.clone(),
+            password_command: self.password_command.clone(),
+            auth: self.auth,
+            insecure_auth: self.insecure_auth,
+        }
+    }
+
     /// Whom the messages go to, by the name that was given.
     fn called(&self) -> &(dyn fmt::Display + Sync) {
         match &self.lmtp {
@@ -165,24 +195,34 @@ pub(crate) fn run(send: Send) -> ExitCode {
 
 fn start(send: &Send) -> Result<ExitCode, Stopped> {
     check_together(send)?;
-    let tls = send.tls_wishes().options(TlsMode::default())?;
+    let access = Access {
+        tls: send.tls_wishes().options(send.login_wishes().default_mode())?,
+        login: send.login_wishes().login()?,
+    };
     let watch = || {
         let watch = Watch::new(send.transcript, send.transcript_to.as_deref(), send.called());
         watch.map_err(|error| (exit::CANNOT_CREATE, error))
     };
     let (watch, code) = if send.stop_after == Some(StopAfter::Ehlo) {
         let watch = watch()?;
-        let code = say_hello(send, &tls, &watch);
+        let code = say_hello(send, &access, &watch);
         (watch, code)
     } else {
         let batch = prepare(send)?;
         let watch = watch()?;
-        let code = deliver(send, &tls, batch, &watch);
+        let code = deliver(send, &access, batch, &watch);
         (watch, code)
     };
     // Why, it has said itself.
     let recording = (!watch.is_complete()).then_some(exit::IO);
     Ok(ExitCode::from(exit::first([code].into_iter().filter(|code| *code != 0).chain(recording))))
+}
+
+/// How the server is reached: under which TLS, and as whom.
+#[derive(Clone, Debug)]
+struct Access {
+    tls: TlsOptions,
+    login: Option<Login>,
 }
 
 /// A batch, and the names of its messages.
@@ -197,6 +237,8 @@ fn check_together(send: &Send) -> Result<(), Stopped> {
         "a transcript shows one conversation after the other; leave out --parallel"
     } else if send.lmtp.is_some() && send.tls_wishes().is_given() {
         "LMTP is spoken in clear, on this host or next to it; leave out --tls, --ca-file and --tls-pin"
+    } else if send.lmtp.is_some() && send.user.is_some() {
+        "nobody logs in over LMTP; leave out --user"
     } else if send.stop_after.is_some() && (send.resume || send.journal.is_some()) {
         "there is nothing to write into a journal with --stop-after"
     } else if send.stop_after == Some(StopAfter::Ehlo) && (!send.files.is_empty() || send.files0_from.is_some()) {
@@ -257,9 +299,9 @@ fn beside(only: &Path) -> PathBuf {
 }
 
 /// Without a message: is somebody there?
-fn say_hello(send: &Send, tls: &TlsOptions, watch: &Watch) -> u8 {
+fn say_hello(send: &Send, access: &Access, watch: &Watch) -> u8 {
     let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    match connect(send, tls, watch, give_up_at) {
+    match connect(send, access, watch, give_up_at) {
         Ok(connection) => {
             // Whether anybody reads it changes nothing.
             drop(writeln!(io::stdout(), "{}: ready for mail; nothing was sent", connection.peer()));
@@ -273,7 +315,7 @@ fn say_hello(send: &Send, tls: &TlsOptions, watch: &Watch) -> u8 {
     }
 }
 
-fn deliver(send: &Send, tls: &TlsOptions, Named { mut batch, names }: Named, watch: &Watch) -> u8 {
+fn deliver(send: &Send, access: &Access, Named { mut batch, names }: Named, watch: &Watch) -> u8 {
     // A time beyond the clock is no bound.
     let give_up_at = send.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let rehearsal = match send.stop_after {
@@ -291,7 +333,7 @@ fn deliver(send: &Send, tls: &TlsOptions, Named { mut batch, names }: Named, wat
     // A transcript goes where the bar would be.
     let interruption = (!send.transcript).then_some(interruption);
     let reporter = Reporter::new(&names, send.called(), send.json, batch.sent_before(), interruption);
-    batch.send(&plan, &reporter, &|| connect(send, tls, watch, give_up_at));
+    batch.send(&plan, &reporter, &|| connect(send, access, watch, give_up_at));
     reporter.summarise(&batch);
     let codes = exit::code(batch.reports().map(|report| report.delivery));
     let journal = batch.journal_failure().map(|_| exit::IO);
@@ -300,12 +342,14 @@ fn deliver(send: &Send, tls: &TlsOptions, Named { mut batch, names }: Named, wat
 
 fn connect(
     send: &Send,
-    tls: &TlsOptions,
+    access: &Access,
     watch: &Watch,
     give_up_at: Option<Instant>,
 ) -> Result<Connection, ConnectError> {
-    let (hello_name, chunking, tls) = (send.hello.clone(), send.chunking, tls.clone());
-    let options = Options { hello_name, chunking, tls, give_up_at, observer: watch.observer(), ..Options::default() };
+    let Access { tls, login } = access.clone();
+    let (hello_name, chunking) = (send.hello.clone(), send.chunking);
+    let options =
+        Options { hello_name, chunking, tls, login, give_up_at, observer: watch.observer(), ..Options::default() };
     let connection = match &send.lmtp {
         Some(server) => Connection::open_lmtp(server, options)?,
         None => Connection::open_to(&send.server, options)?,

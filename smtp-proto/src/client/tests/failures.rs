@@ -131,6 +131,7 @@ fn timeouts_are_the_least_of_the_rfc() {
         greeting: ever,
         hello: ever,
         tls: ever,
+        auth: ever,
         mail: ever,
         rcpt: ever,
         data: ever,

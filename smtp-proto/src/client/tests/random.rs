@@ -68,7 +68,7 @@ proptest! {
                         }
                         Event::Ready => talk.session.quit(talk.now),
                         Event::WantContent => talk.send_content("text"),
-                        Event::StartTls => prop_assert!(false, "nobody asked for it"),
+                        Event::StartTls | Event::Auth(_) => prop_assert!(false, "nobody asked for it"),
                         Event::Finished(outcome) => {
                             finished += 1;
                             prop_assert_eq!(outcome.recipients.len(), recipients);
@@ -118,7 +118,7 @@ proptest! {
             match event {
                 Event::NeedInput | Event::Closed(_) => break,
                 Event::Finished(outcome) => prop_assert!(outcome.recipients.iter().all(|recipient| recipient.result.is_err())),
-                Event::Ready | Event::WantContent | Event::StartTls => {}
+                Event::Ready | Event::WantContent | Event::StartTls | Event::Auth(_) => {}
             }
         }
     }

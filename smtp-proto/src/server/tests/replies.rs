@@ -8,10 +8,10 @@ use crate::reply::{Class, Code, EnhancedCode, Reply};
 use crate::server::replies::*;
 use crate::server::{CloseReason, ServerSession};
 
-/// RFC 5321, 4.2.3; 521 and 556 are RFC 7504's.
-const LISTED: [u16; 26] = [
-    211, 214, 220, 221, 250, 251, 252, 354, 421, 450, 451, 452, 455, 500, 501, 502, 503, 504, 521, 550, 551, 552, 553,
-    554, 555, 556,
+/// RFC 5321, 4.2.3; 521 and 556 are RFC 7504's, 235, 454 and 530 RFC 4954's.
+const LISTED: [u16; 29] = [
+    235, 454, 530, 211, 214, 220, 221, 250, 251, 252, 354, 421, 450, 451, 452, 455, 500, 501, 502, 503, 504, 521, 550,
+    551, 552, 553, 554, 555, 556,
 ];
 
 fn with_enhanced_code() -> Vec<Reply> {
@@ -61,6 +61,17 @@ fn with_enhanced_code() -> Vec<Reply> {
         nested_mail(),
         start_tls(),
         tls_active(),
+        starttls_first(),
+        auth_first(),
+        is_authenticated(),
+        auth_in_transaction(),
+        unknown_mechanism(),
+        not_base64(),
+        auth_cancelled(),
+        auth_line_too_long(),
+        authenticated(),
+        no_auth_now(),
+        too_many_auth_failures(),
         mail_first(),
         no_recipients(),
         parameter_not_offered(),
@@ -127,6 +138,8 @@ fn classes() {
         closing(CloseReason::Failure),
         too_many_recipients(),
         endless_content(),
+        no_auth_now(),
+        too_many_auth_failures(),
     ];
     for reply in not_now {
         assert_eq!(reply.class(), Class::Transient, "{reply}");

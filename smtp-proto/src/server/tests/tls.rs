@@ -84,9 +84,9 @@ fn what_was_said_in_clear_is_forgotten() {
     assert_eq!(host.code("DATA"), 503);
     assert_eq!(host.say("MAIL FROM:<a@a>"), "503 5.5.1 Say EHLO first");
     host.agree("EHLO client.example");
-    assert_eq!(host.session.protocol(), Protocol::Esmtp { tls: true });
+    assert_eq!(host.session.protocol(), Protocol::Esmtp { tls: true, auth: false });
     host.agree("MAIL FROM:<a@a> SMTPUTF8");
-    assert_eq!(host.session.protocol(), Protocol::Utf8Smtp { tls: true });
+    assert_eq!(host.session.protocol(), Protocol::Utf8Smtp { tls: true, auth: false });
     host.agree_all(&["RCPT TO:<c@c>", "DATA", "."]);
     assert_eq!(host.messages.len(), 1);
     assert_eq!(host.messages[0].0.recipients.len(), 1);

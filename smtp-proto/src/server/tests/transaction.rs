@@ -37,9 +37,9 @@ fn helo_is_answered_on_one_line() {
     assert_eq!(host.session.protocol(), Protocol::Smtp);
     assert_eq!(host.say("MAIL FROM:<alice@a>"), "250 2.1.0 Sender OK");
     host.agree("EHLO client.example");
-    assert_eq!(host.session.protocol(), Protocol::Esmtp { tls: false });
+    assert_eq!(host.session.protocol(), Protocol::Esmtp { tls: false, auth: false });
     host.agree("MAIL FROM:<alice@a> SMTPUTF8");
-    assert_eq!(host.session.protocol(), Protocol::Utf8Smtp { tls: false });
+    assert_eq!(host.session.protocol(), Protocol::Utf8Smtp { tls: false, auth: false });
 }
 
 /// Row N152: the name proves nothing. It is kept for the trace.
@@ -129,6 +129,7 @@ fn data_without_a_recipient() {
 fn refused_decisions_leave_the_state() {
     fn refuse_every_other(question: Question<'_>) -> Decision {
         let is_refused = match question {
+            Question::AuthBegins(..) | Question::AuthGoesOn(_) => false,
             Question::Connect | Question::StartTls => false,
             Question::Hello(name) => name.to_string() == "no.example",
             Question::Mail(transaction) => transaction.reverse_path.to_string() == "<no@a>",

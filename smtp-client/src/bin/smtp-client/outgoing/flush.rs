@@ -12,6 +12,7 @@ use smtp_client::dns::{self, SystemResolver};
 use smtp_client::mx::Own;
 use smtp_client::proto::address::Domain;
 use smtp_client::proto::printable::Printable;
+use smtp_client::proto::sasl::Mechanism;
 use smtp_client::queue::outside::Outside;
 use smtp_client::queue::{Queue, Settings, Verdict};
 use smtp_client::relay_route::RelayRoute;
@@ -21,9 +22,10 @@ use smtp_client::spool::{MessageId, Spool, Store};
 use smtp_client::tls::{Pin, TlsMode};
 
 use super::{default_spool, failed, id, not_stored, own};
+use crate::login::LoginWishes;
 use crate::messages::Stopped;
 use crate::tls::TlsWishes;
-use crate::{arguments, complain, exit, say, tls};
+use crate::{arguments, complain, exit, login, say, tls};
 
 /// Sends what is due in the queue of a spool, until nothing is, and says what became of each recipient. What was put off stays
 /// and is due again after 1, 5, 15, 30 minutes and then every hour, for five days; what cannot be delivered makes a report to
@@ -60,7 +62,7 @@ pub(crate) struct Flush {
     dns: Vec<SocketAddr>,
     /// TLS: none; try, with whoever offers it, which does not protect from whoever can change what is said; require, by
     /// STARTTLS and with a certificate that proves itself; implicit, the same from the first octet on (default try; with
-    /// --ca-file or --tls-pin require)
+    /// --ca-file, --tls-pin or --user require)
     #[argh(option, arg_name = "mode", from_str_fn(tls::mode))]
     tls: Option<TlsMode>,
     /// a file of PEM with the authorities to trust, and no others (default: those that this host trusts)
@@ -69,6 +71,23 @@ pub(crate) struct Flush {
     /// the SHA-256 of the public key of the server, which then need not prove itself in any other way
     #[argh(option, arg_name = "sha256", from_str_fn(tls::pin))]
     tls_pin: Option<Pin>,
+    /// who to log in as; the password is in --password-file, said by --password-command, or in the environment as
+    /// SMTP_PASSWORD. With it, --tls is require unless something else is said
+    #[argh(option, arg_name = "name")]
+    user: Option<String>,
+    /// a file with the password, one line
+    #[argh(option, arg_name = "file")]
+    password_file: Option<PathBuf>,
+    /// a command of the shell that prints the password
+    #[argh(option, arg_name = "command")]
+    password_command: Option<String>,
+    /// log in by this mechanism and no other (default: the strongest that the server offers); the password is a token for
+    /// oauthbearer and xoauth2
+    #[argh(option, arg_name = "mechanism", from_str_fn(login::mechanism))]
+    auth: Option<Mechanism>,
+    /// tell the password in clear too, and to servers that cannot prove who they are
+    #[argh(switch)]
+    insecure_auth: bool,
     /// how this host names itself, in reports too (default: its full name, else its address in brackets)
     #[argh(option, arg_name = "name", from_str_fn(arguments::hello_name))]
     hello: Option<Domain>,
@@ -100,7 +119,7 @@ pub(crate) struct Retry {
     dns: Vec<SocketAddr>,
     /// TLS: none; try, with whoever offers it, which does not protect from whoever can change what is said; require, by
     /// STARTTLS and with a certificate that proves itself; implicit, the same from the first octet on (default try; with
-    /// --ca-file or --tls-pin require)
+    /// --ca-file, --tls-pin or --user require)
     #[argh(option, arg_name = "mode", from_str_fn(tls::mode))]
     tls: Option<TlsMode>,
     /// a file of PEM with the authorities to trust, and no others (default: those that this host trusts)
@@ -109,6 +128,23 @@ pub(crate) struct Retry {
     /// the SHA-256 of the public key of the server, which then need not prove itself in any other way
     #[argh(option, arg_name = "sha256", from_str_fn(tls::pin))]
     tls_pin: Option<Pin>,
+    /// who to log in as; the password is in --password-file, said by --password-command, or in the environment as
+    /// SMTP_PASSWORD. With it, --tls is require unless something else is said
+    #[argh(option, arg_name = "name")]
+    user: Option<String>,
+    /// a file with the password, one line
+    #[argh(option, arg_name = "file")]
+    password_file: Option<PathBuf>,
+    /// a command of the shell that prints the password
+    #[argh(option, arg_name = "command")]
+    password_command: Option<String>,
+    /// log in by this mechanism and no other (default: the strongest that the server offers); the password is a token for
+    /// oauthbearer and xoauth2
+    #[argh(option, arg_name = "mechanism", from_str_fn(login::mechanism))]
+    auth: Option<Mechanism>,
+    /// tell the password in clear too, and to servers that cannot prove who they are
+    #[argh(switch)]
+    insecure_auth: bool,
     /// how this host names itself, in reports too (default: its full name, else its address in brackets)
     #[argh(option, arg_name = "name", from_str_fn(arguments::hello_name))]
     hello: Option<Domain>,
@@ -124,9 +160,24 @@ pub(crate) fn run(flush: Flush) -> ExitCode {
 
 /// Runs `retry`.
 pub(crate) fn run_retry(retry: Retry) -> ExitCode {
-    let Retry { all, spool, server, mx, dns, tls, ca_file, tls_pin, hello, ids } = retry;
+    let Retry { all, spool, server, mx, dns, tls, ca_file, tls_pin, hello, ids, .. } = retry;
+    let Retry { user, password_file, password_command, auth, insecure_auth, .. } = retry;
     if all == ids.is_empty() {
-        let flush = Flush { spool, server, mx, dns, tls, ca_file, tls_pin, hello };
+        let flush = Flush {
+            spool,
+            server,
+            mx,
+            dns,
+            tls,
+            ca_file,
+            tls_pin,
+            user,
+            password_file,
+            password_command,
+            auth,
+            insecure_auth,
+            hello,
+        };
         let instead = if all { "retry-now --all" } else { "retry-now ID" };
         return ended(flush.run(instead, |spool| {
             if all { retry_all(spool) } else { ids.iter().try_for_each(|id| retry_one(spool, id)) }
@@ -207,8 +258,19 @@ impl Flush {
         };
         let resolver = Box::new(SystemResolver::new(self.dns_settings()?));
         let wishes = TlsWishes { mode: self.tls, ca_file: self.ca_file.clone(), pin: self.tls_pin };
-        let tls = wishes.options(TlsMode::default())?;
-        Ok(Outside::new(route, self.hello.clone(), Own::default(), resolver).with_tls(tls))
+        let login = LoginWishes {
+            user: self.user.clone(),
+            password_file: self.password_file.clone(),
+            password_command: self.password_command.clone(),
+            auth: self.auth,
+            insecure_auth: self.insecure_auth,
+        };
+        if self.mx && self.user.is_some() {
+            return usage("mail exchangers are strangers, to whom nobody logs in; leave out --mx or --user");
+        }
+        let tls = wishes.options(login.default_mode())?;
+        let outside = Outside::new(route, self.hello.clone(), Own::default(), resolver);
+        Ok(outside.with_tls(tls).with_login(login.login()?))
     }
 
     fn dns_settings(&self) -> Result<dns::Settings, Stopped> {
