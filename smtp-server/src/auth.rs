@@ -3,7 +3,7 @@
 //!
 //! Checking a password is meant to be dear (50 ms and 19 MiB with ARGON2ID), so whoever may ask for it may keep the host busy.
 //! Only so many checks go on at once; others wait a while and then hear 454. Who fails often waits longer and longer
-//! ([`crate::backoff`]).
+//! (`backoff.rs`).
 
 use std::fmt;
 use std::io;

@@ -37,6 +37,7 @@ struct Arguments {
 
 #[derive(FromArgs)]
 #[argh(subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, which is taken apart at once")]
 enum Command {
     Send(send::Send),
     Queue(outgoing::queue::Queue),
