@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use rustls::{ServerConfig, ServerConnection};
 use smtp_client::connection::ConnectError;
 use smtp_client::proto::client::{Cause, Ending, Stage};
 use smtp_client::server_name::ServerName;
@@ -422,4 +424,35 @@ fn words_between_messages() {
     let failure = outcome.recipients[0].result.clone().unwrap_err();
     assert!(failure.to_string().contains("421 going down"), "{failure}");
     server.finish();
+}
+
+/// A server that says an octet of a record now and then has said nothing, and is held against the deadline all the same.
+#[test]
+fn a_record_that_trickles_in_is_not_waited_for_beyond_the_deadline() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let config = world.good();
+    let server = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut tls = ServerConnection::new(config).unwrap();
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket).unwrap();
+        }
+        let mut record = Vec::new();
+        tls.writer().write_all(format!("220 {}\r\n", "x".repeat(500)).as_bytes()).unwrap();
+        tls.write_tls(&mut record).unwrap();
+        // Five seconds, unless the client goes before.
+        record.iter().all(|octet| {
+            std::thread::sleep(Duration::from_millis(10));
+            socket.write_all(&[*octet]).is_ok()
+        })
+    });
+    let options = Options { timeouts: timeouts(Duration::from_millis(500)), ..world.options(TlsMode::Implicit) };
+    let error = Connection::open(&address, options).unwrap_err();
+    assert!(
+        matches!(&error, ConnectError::Session(_, Ending::Failed(Stage::Greeting, Cause::Timeout))),
+        "{error}"
+    );
+    assert!(!server.join().unwrap(), "the client has gone before the record was complete");
 }
