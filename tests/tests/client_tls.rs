@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection};
 use smtp_client::connection::ConnectError;
 use smtp_client::proto::client::{Cause, Ending, Stage};
@@ -159,6 +162,34 @@ fn certificates_that_prove_nothing() {
         let reason = connection.tls().unwrap().verified.clone().unwrap_err();
         assert!(words.trim_start_matches("no TLS: ").trim_end_matches(';').starts_with(&reason[..20]), "{reason}");
         assert!(send_one(&mut connection, "text").is_success());
+        connection.quit();
+        server.finish();
+    }
+}
+
+/// Whoever stands in between can show the certificate of the right server, and has no key to it. `try` talks with it, as with
+/// everybody, and does not say that it has proved itself.
+#[test]
+fn the_right_certificate_without_its_key() {
+    let world = World::new();
+    let right = world.authority.issue().unwrap();
+    let other = world.authority.issue().unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let chain = CertificateDer::pem_slice_iter(right.certificate_pem.as_bytes()).collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(other.key_pem.as_bytes()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let certified = CertifiedKey::new(chain, provider.key_provider.load_private_key(key).unwrap());
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+        let config = builder.with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        let config = Arc::new(config);
+
+        let (error, _) = refused(ScriptedServer::start([secured(&config)]), world.options(TlsMode::Require));
+        assert!(error.to_string().contains("its certificate, or its answer, is not signed by whom it says"), "{error}");
+
+        let server = ScriptedServer::start([secured(&config)]);
+        let connection = Connection::open(&server.name(), world.options(TlsMode::Try)).unwrap();
+        let reason = connection.tls().unwrap().verified.clone().unwrap_err();
+        assert_eq!(reason, "it has not proved that it has the key to its certificate");
         connection.quit();
         server.finish();
     }
