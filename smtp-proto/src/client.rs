@@ -549,7 +549,10 @@ impl ClientSession {
 /// Not [`ClientSession::output`], in which a password may stand.
 impl fmt::Debug for ClientSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSession").field("state", &self.state).field("events", &self.events).finish_non_exhaustive()
+        f.debug_struct("ClientSession")
+            .field("state", &self.state)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
     }
 }
 

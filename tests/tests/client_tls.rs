@@ -481,9 +481,6 @@ fn a_record_that_trickles_in_is_not_waited_for_beyond_the_deadline() {
     });
     let options = Options { timeouts: timeouts(Duration::from_millis(500)), ..world.options(TlsMode::Implicit) };
     let error = Connection::open(&address, options).unwrap_err();
-    assert!(
-        matches!(&error, ConnectError::Session(_, Ending::Failed(Stage::Greeting, Cause::Timeout))),
-        "{error}"
-    );
+    assert!(matches!(&error, ConnectError::Session(_, Ending::Failed(Stage::Greeting, Cause::Timeout))), "{error}");
     assert!(!server.join().unwrap(), "the client has gone before the record was complete");
 }

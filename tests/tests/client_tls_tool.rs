@@ -123,5 +123,8 @@ fn authorities_of_the_host_that_cannot_be_read() {
     assert!(errors(&sent).contains(words) || answers(&sent).contains(words), "{sent:?}");
     let sent = with("try");
     assert_eq!(code(&sent), 0, "{sent:?}");
-    assert!(answers(&sent).contains(r#""problem":"the authorities that this host trusts cannot be read: "#), "{sent:?}");
+    assert!(
+        answers(&sent).contains(r#""problem":"the authorities that this host trusts cannot be read: "#),
+        "{sent:?}"
+    );
 }

@@ -88,7 +88,6 @@ impl Trust {
     pub(super) fn strict(&self) -> Result<Arc<ClientConfig>, Error> {
         kept(&self.0.strict, || config(self.judge()?).map(Arc::new))
     }
-
 }
 
 /// For one handshake with whomever. No session of it is resumed: in that, nobody shows a certificate or a key.
