@@ -109,11 +109,12 @@ impl Setup {
         self.far_side.check_layout()
     }
 
-    /// Whether the certificate and the users can be read by whom this process has become: else they could not be read again
-    /// when they change.
+    /// Whether the certificate, the users and the policies of TLS can be read by whom this process has become: else they could
+    /// not be read again when they change.
     pub(crate) fn check_files(&self) -> Result<(), Failure> {
         let identity = self.identity.as_ref().map_or(Ok(()), Reloader::check);
-        identity.and_then(|()| self.users.as_ref().map_or(Ok(()), Reloader::check)).map_err(wrong)
+        let users = || self.users.as_ref().map_or(Ok(()), Reloader::check);
+        identity.and_then(|()| users()).and_then(|()| self.tls_policies.check()).map_err(wrong)
     }
 }
 
