@@ -86,6 +86,7 @@ proptest! {
     fn random_scripts(lines in prop::collection::vec(line(), 0..60)) {
         for policy in [accept_all, moody] {
             let mut host = Host::with(Config { starttls: true, ..small() }, policy);
+            host.session.offer_auth(vec![Mechanism::Plain]);
             let mut output = String::new();
             for line in &lines {
                 let is_content = matches!(host.session.state, State::Content(_));
@@ -101,6 +102,7 @@ proptest! {
                 prop_assert!(count == 1 || count == 0 && (is_content || was_closed), "{:?}: {:?}", line, replies);
             }
             check_ending(&host, &output)?;
+            prop_assert!(host.session.user().is_none() || lines.iter().any(|line| line.ends_with("AGFubgBnb29k")));
             prop_assert_eq!(host.buffer.len(), 0);
         }
     }
@@ -122,6 +124,7 @@ proptest! {
         let script: String = lines.iter().filter(|line| !line.starts_with("EHLO ") && !line.starts_with("HELO ")).map(|line| format!("{line}\r\n")).collect();
         let run = |piece: usize| {
             let mut host = Host::with(small(), moody);
+            host.session.offer_auth(vec![Mechanism::Plain]);
             let hello = host.feed(b"EHLO client.example\r\n");
             let output: String = script.as_bytes().chunks(piece).map(|octets| host.feed(octets)).collect();
             // At the end of it all the driver drops what it has without being told.
