@@ -286,9 +286,9 @@ impl fmt::Display for StartError {
             StartError::NeedsVerifiedTls => f.write_str(
                 "the sender requires TLS (REQUIRETLS) with a server that has proved who it is, and this one has not",
             ),
-            StartError::NeedsRequireTls => f.write_str(
-                "the sender requires TLS on the whole way (REQUIRETLS), and the server does not offer that",
-            ),
+            StartError::NeedsRequireTls => {
+                f.write_str("the sender requires TLS on the whole way (REQUIRETLS), and the server does not offer that")
+            }
             StartError::LineTooLong => f.write_str("an address and its parameters are too long for one command"),
             StartError::TooManyRecipients { limit } => {
                 write!(f, "the server takes at most {limit} recipients in one transaction")

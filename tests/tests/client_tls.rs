@@ -16,7 +16,7 @@ use smtp_client::{Connection, Options};
 use smtp_tests::certificates::{Authority, HOST, Identity};
 use smtp_tests::scripted_server::{
     ReservedPort, Script, ScriptedServer, Session, content, in_haste, polite, server_config, server_config_of,
-    timeouts, transaction,
+    server_config_without_key, timeouts, transaction,
 };
 use tempfile::TempDir;
 
@@ -163,6 +163,23 @@ fn certificates_that_prove_nothing() {
 }
 
 /// The name is the one by which the server was called.
+/// A certificate is no secret, and a copy of it proves nothing without its key. Where TLS is only tried such a server is talked
+/// to, and not taken for the one whose certificate it is.
+#[test]
+fn a_certificate_of_somebody_else() {
+    let world = World::new();
+    let config = server_config_without_key(&world.authority.issue().unwrap());
+    let (error, _) = refused(ScriptedServer::start([secured(&config)]), world.options(TlsMode::Require));
+    assert!(error.is_about_tls(), "{error}");
+    let server = ScriptedServer::start([secured(&config), secured(&world.good())]);
+    for expected in [Err("it has not proved that it holds the key of its certificate".to_owned()), Ok(())] {
+        let connection = Connection::open(&server.name(), world.options(TlsMode::Try)).unwrap();
+        assert_eq!(connection.tls().unwrap().verified, expected);
+        connection.quit();
+    }
+    server.finish();
+}
+
 #[test]
 fn names() {
     let world = World::new();

@@ -136,7 +136,8 @@ fn required_tls_with_hosts_of_which_only_dns_has_told() {
     assert_eq!(verdicts[0], "<bob@far.test> <mx1.far.test[127.0.0.1]> 250 queued");
     let not_certain = "<carol@far.test> <mx2.far.test[127.0.0.2]> 5.7.10 the sender requires TLS with a certain server";
     assert!(verdicts[1].starts_with(not_certain), "{verdicts:#?}");
-    let no_tls = "<carol@mx2.far.test> <mx2.far.test[127.0.0.2]> 5.7.10 the sender requires TLS (REQUIRETLS) with a server that";
+    let no_tls =
+        "<carol@mx2.far.test> <mx2.far.test[127.0.0.2]> 5.7.10 the sender requires TLS (REQUIRETLS) with a server that";
     assert!(verdicts[2].starts_with(no_tls), "{verdicts:#?}");
     assert_eq!(sessions.iter().flatten().map(|session| session.contents.len()).sum::<usize>(), 1);
 }

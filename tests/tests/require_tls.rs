@@ -21,11 +21,20 @@ impl Relay {
     fn new(authority: &Authority, next: &str) -> Self {
         let site = Site::new("example.org");
         let files = Files::write(&site.path("certificates"), authority, &authority.issue().unwrap()).unwrap();
-        let [ca_file, certificate, key] = [&files.authority, &files.certificate, &files.key].map(|path| path.to_str().unwrap());
+        let [ca_file, certificate, key] =
+            [&files.authority, &files.certificate, &files.key].map(|path| path.to_str().unwrap());
         let route = format!("smart:{next}");
         // Nothing is said of TLS with the next host, so it is only tried.
         let server = site.start(&[
-            "--tls-cert", certificate, "--tls-key", key, "--relay", &route, "--relay-from", "127.0.0.0/8", "--relay-ca-file",
+            "--tls-cert",
+            certificate,
+            "--tls-key",
+            key,
+            "--relay",
+            &route,
+            "--relay-from",
+            "127.0.0.0/8",
+            "--relay-ca-file",
             ca_file,
         ]);
         let sent = send(&server.address.to_string(), &["--requiretls", "--ca-file", ca_file], LETTER);

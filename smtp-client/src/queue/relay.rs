@@ -186,7 +186,9 @@ impl<'a> SmtpCarrier<'a> {
             let is_required = envelope.mail.require_tls && envelope.reverse_path != ReversePath::Null;
             if is_required && !self.next_hop.is_name_certain(connection.peer()) {
                 let verdict = Verdict::Failed(Said::by(&relay, format!("5.7.10 {NAME_NOT_CERTAIN}")));
-                heard.extend(waiting.into_iter().map(|who| (who, Heard { verdict: verdict.clone(), may_go_elsewhere: true })));
+                heard.extend(
+                    waiting.into_iter().map(|who| (who, Heard { verdict: verdict.clone(), may_go_elsewhere: true })),
+                );
                 break;
             }
             let knows_dsn = connection.extensions().has(&Extension::Dsn);
@@ -207,10 +209,8 @@ impl<'a> SmtpCarrier<'a> {
                 Err(error) => {
                     let verdict = not_sent(&relay, &error);
                     // RFC 8689, 4.2.1: "repeat steps 2-5 with each host on the recipient domain's list of MX hosts".
-                    let may_go_elsewhere = matches!(
-                        error,
-                        SendError::Start(StartError::NeedsVerifiedTls | StartError::NeedsRequireTls)
-                    );
+                    let may_go_elsewhere =
+                        matches!(error, SendError::Start(StartError::NeedsVerifiedTls | StartError::NeedsRequireTls));
                     heard.extend(room.iter().map(|who| (*who, Heard { verdict: verdict.clone(), may_go_elsewhere })));
                 }
             }

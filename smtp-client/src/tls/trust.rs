@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use rustls::client::{WebPkiServerVerifier, danger::ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier, danger::ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, pem, pem::PemObject};
 use rustls::{ClientConfig, Error, RootCertStore};
@@ -22,7 +22,6 @@ struct Inner {
     anchors: Anchors,
     judge: OnceLock<Result<Arc<dyn ServerCertVerifier>, Error>>,
     strict: OnceLock<Result<Arc<ClientConfig>, Error>>,
-    opportunistic: OnceLock<Result<Arc<ClientConfig>, Error>>,
 }
 
 enum Anchors {
@@ -76,8 +75,8 @@ impl Trust {
     }
 
     fn of(anchors: Anchors) -> Self {
-        let (judge, strict, opportunistic) = Default::default();
-        Trust(Arc::new(Inner { anchors, judge, strict, opportunistic }))
+        let (judge, strict) = Default::default();
+        Trust(Arc::new(Inner { anchors, judge, strict }))
     }
 
     /// Who decides.
@@ -87,14 +86,16 @@ impl Trust {
 
     /// For handshakes that the judge decides.
     pub(super) fn strict(&self) -> Result<Arc<ClientConfig>, Error> {
-        self.0.strict.get_or_init(|| config(self.judge()?)).clone()
+        self.0.strict.get_or_init(|| config(self.judge()?).map(Arc::new)).clone()
     }
+}
 
-    /// For handshakes with anybody.
-    pub(super) fn opportunistic(&self) -> Result<Arc<ClientConfig>, Error> {
-        let anybody = || Arc::new(Anybody(PROVIDER.signature_verification_algorithms));
-        self.0.opportunistic.get_or_init(|| config(anybody())).clone()
-    }
+/// For one handshake with anybody. Nothing of it is resumed later: in a session that goes on nobody proves anything.
+pub(super) fn opportunistic() -> Result<(Arc<ClientConfig>, Arc<Anybody>), Error> {
+    let anybody = Arc::new(Anybody::new(PROVIDER.signature_verification_algorithms));
+    let mut config = config(anybody.clone())?;
+    config.resumption = Resumption::disabled();
+    Ok((Arc::new(config), anybody))
 }
 
 fn make_judge(anchors: &Anchors) -> Result<Arc<dyn ServerCertVerifier>, Error> {
@@ -126,10 +127,10 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Error> {
+fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(PROVIDER.clone()).with_safe_default_protocol_versions()?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    Ok(Arc::new(builder.with_no_client_auth()))
+    Ok(builder.with_no_client_auth())
 }
 
 impl Default for Trust {

@@ -202,10 +202,8 @@ pub(crate) fn run(send: Send) -> ExitCode {
 
 fn start(send: &Send) -> Result<ExitCode, Stopped> {
     check_together(send)?;
-    let access = Access {
-        tls: send.tls_wishes().options(send.default_tls_mode())?,
-        login: send.login_wishes().login()?,
-    };
+    let access =
+        Access { tls: send.tls_wishes().options(send.default_tls_mode())?, login: send.login_wishes().login()? };
     let watch = || {
         let watch = Watch::new(send.transcript, send.transcript_to.as_deref(), send.called());
         watch.map_err(|error| (exit::CANNOT_CREATE, error))
@@ -276,7 +274,14 @@ fn prepare(send: &Send) -> Result<Named, Stopped> {
 
 fn wishes(send: &Send) -> Wishes {
     let Send { from, to, notify, ret, envid, requiretls, .. } = send;
-    Wishes { from: from.clone(), to: to.clone(), notify: *notify, ret: *ret, envid: envid.clone(), requiretls: *requiretls }
+    Wishes {
+        from: from.clone(),
+        to: to.clone(),
+        notify: *notify,
+        ret: *ret,
+        envid: envid.clone(),
+        requiretls: *requiretls,
+    }
 }
 
 /// Where the journal lies: where the command line says, else beside the one file or directory that it names. Of several,

@@ -2,6 +2,7 @@
 
 use super::hello::ending;
 use super::*;
+use crate::address::ReversePath;
 
 const OFFER: &str = "220 mx\r\n250-mx\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250 STARTTLS\r\n";
 
@@ -173,7 +174,11 @@ fn required_of_every_host() {
         transaction.reverse_path = reverse_path.clone();
         transaction.parameters.require_tls = true;
         let started = talk.session.start(transaction, talk.now);
-        assert_eq!(started.map(|()| talk.said()), expected.map(str::to_owned), "{is_verified} {offer:?} {reverse_path}");
+        assert_eq!(
+            started.map(|()| talk.said()),
+            expected.map(str::to_owned),
+            "{is_verified} {offer:?} {reverse_path}"
+        );
     }
     // What was proved in clear is no proof.
     let mut talk = Talk::new();
