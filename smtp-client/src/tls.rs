@@ -134,7 +134,7 @@ impl TlsOptions {
 pub(crate) struct Handshake {
     pub(crate) connection: ClientConnection,
     name: ServerName<'static>,
-    /// There if anybody is accepted.
+    /// Where everybody is believed: what is known of the key.
     anybody: Option<Arc<Anybody>>,
     trust: Trust,
 }
@@ -150,13 +150,13 @@ impl Handshake {
         };
         let cipher =
             connection.negotiated_cipher_suite().map(|suite| registered_name(suite.suite())).unwrap_or_default();
-        // Strictly, it would not have come to this.
-        let verified = match self.anybody {
+        let verified = match &self.anybody {
+            // Strictly, it would not have come to this.
             None => Ok(()),
-            Some(anybody) if anybody.holds_key() => {
-                judge_afterwards(connection.peer_certificates(), &self.name, &self.trust)
-            }
-            Some(_) => Err("it has not proved that it holds the key of its certificate".to_owned()),
+            Some(anybody) => judge_afterwards(connection.peer_certificates(), &self.name, &self.trust).and_then(|()| {
+                let without_key = || Err("it has not proved that it has the key to its certificate".to_owned());
+                if anybody.has_key() { Ok(()) } else { without_key() }
+            }),
         };
         (connection, Secured { version, cipher, verified })
     }

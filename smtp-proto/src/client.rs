@@ -62,6 +62,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use zeroize::{Zeroize as _, Zeroizing};
+
 use crate::address::{Domain, ForwardPath};
 use crate::command::{Command, HelloName};
 use crate::extension::{Extension, Extensions};
@@ -306,7 +308,6 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// One conversation with one server.
-#[derive(Debug)]
 pub struct ClientSession {
     config: Config,
     state: State,
@@ -453,7 +454,9 @@ impl ClientSession {
     /// They are written.
     pub fn clear_output(&mut self) {
         self.unwritten_commands = 0;
-        self.is_output_secret = false;
+        if std::mem::take(&mut self.is_output_secret) {
+            self.output.zeroize();
+        }
         self.output.clear();
     }
 
@@ -547,7 +550,9 @@ impl ClientSession {
     }
 
     fn send(&mut self, command: &dyn fmt::Display, timeout: Duration, now: Duration) {
-        self.output.extend_from_slice(command.to_string().as_bytes());
+        // It may hold a password.
+        let line = Zeroizing::new(command.to_string());
+        self.output.extend_from_slice(line.as_bytes());
         self.output.extend_from_slice(b"\r\n");
         self.unwritten_commands += 1;
         self.deadline = now.saturating_add(timeout);
@@ -555,6 +560,16 @@ impl ClientSession {
 
     fn hello(&self) -> HelloName {
         HelloName::Domain(self.config.hello_name.clone())
+    }
+}
+
+/// Not [`ClientSession::output`], in which a password may stand.
+impl fmt::Debug for ClientSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSession")
+            .field("state", &self.state)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -152,6 +153,7 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
     };
     let names = (settings.name_of("tls-cert", &certificate), settings.name_of("tls-key", &key));
     let files = vec![certificate.clone(), key.clone()];
+    let (key_path, key_name) = (key.clone(), names.1.clone());
     let read = move || {
         let chain = read_pem(&certificate, &names.0)?;
         Identity::from_pem(&chain, &read_pem(&key, &names.1)?).map_err(|error| match error {
@@ -159,7 +161,9 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
             IdentityError::Key(what) => format!("{}: {what}", names.1),
         })
     };
-    Reloader::new(files, read).map(Some).map_err(wrong)
+    let reloader = Reloader::new(files, read).map_err(wrong)?;
+    warn_of_readers(&key_path, &key_name);
+    Ok(Some(reloader))
 }
 
 /// Who may log in, and how to read that again.
@@ -184,12 +188,14 @@ fn users(settings: &Settings) -> Result<Option<Reloader<Users>>, Failure> {
         ));
     }
     let name = settings.name_of("users", &path);
+    let (users_path, users_name) = (path.clone(), name.clone());
     let read = move || {
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&name, &error))?;
         Users::parse(&text).map_err(|error| format!("{name}: {error}"))
     };
-    let file = options.users.iter().cloned().collect();
-    Reloader::new(file, read).map(Some).map_err(wrong)
+    let reloader = Reloader::new(vec![users_path.clone()], read).map_err(wrong)?;
+    warn_of_readers(&users_path, &users_name);
+    Ok(Some(reloader))
 }
 
 fn authenticator(options: &Options, users: &Reloader<Users>) -> Result<Arc<Authenticator>, Failure> {
@@ -405,6 +411,14 @@ fn read_pem(path: &Path, name: &str) -> Result<Vec<u8>, String> {
         return Err(format!("{name}: it has more than {MOST_PEM_OCTETS} octets, so it is no certificate and no key"));
     }
     Ok(octets)
+}
+
+/// Whoever has a key, or the keys of SCRAM, can pass for this host; from hashes, passwords can be guessed. A group is often meant
+/// (`ssl-cert`), everybody never.
+fn warn_of_readers(path: &Path, name: &str) {
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0) {
+        log::warn!("{name}: everybody on this host may read it; chmod o-r it");
+    }
 }
 
 /// The start may be root's, and what comes later is another user's: so it says whose.

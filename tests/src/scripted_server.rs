@@ -33,7 +33,7 @@ use socket2::{SockRef, Socket, Type};
 
 use crate::PATIENCE;
 use channel::Channel;
-pub use channel::{server_config, server_config_of, server_config_without_key};
+pub use channel::{server_config, server_config_of};
 
 // ---- What is played --------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
 use smtp_proto::sasl::base64;
@@ -30,9 +31,10 @@ impl Place {
         self.directory.path().join(name).into_os_string().into_string().unwrap()
     }
 
-    /// A new file under the old name.
+    /// A new file under the old name, for its owner alone.
     fn write(&self, name: &str, text: &str) -> String {
         std::fs::write(self.path("new"), text).unwrap();
+        set_mode(&self.path("new"), 0o600);
         std::fs::rename(self.path("new"), self.path(name)).unwrap();
         self.path(name)
     }
@@ -46,6 +48,29 @@ impl Place {
         let spool = self.path("spool");
         let output = run("smtp-server", &[&["--check", "--spool", &spool], options].concat());
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap().trim_end().to_owned())
+    }
+}
+
+fn set_mode(path: &str, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A group is often meant, everybody never.
+#[test]
+fn files_that_everybody_can_read() {
+    let place = Place::new();
+    let users = place.write("users", &line("ann", "secret", "argon2id"));
+    let tls = place.tls();
+    let options: Vec<&str> = tls.iter().map(String::as_str).chain(["--users", &users]).collect();
+    let key = &tls[3];
+    for (path, setting) in [(&users, "--users"), (key, "--tls-key")] {
+        set_mode(path, 0o644);
+        let (code, said) = place.check(&options);
+        let warning = format!("{setting} {path}: everybody on this host may read it; chmod o-r it");
+        assert!(code == 0 && said.contains(&warning), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+        set_mode(path, 0o640);
+        assert_eq!(place.check(&options), (0, "the configuration is valid".to_owned()));
     }
 }
 

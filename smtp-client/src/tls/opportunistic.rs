@@ -1,8 +1,8 @@
 //! Opportunistic security (RFC 7435): whoever is at the other end, nobody else is to listen.
 //!
 //! The only place in which a certificate is accepted that proves nothing. It is used by `try` and by nothing else, where the
-//! alternative is to say the same in clear. What is wrong is found out all the same, and said: of the certificate afterwards, of
-//! the key here.
+//! alternative is to say the same in clear. What is wrong with the certificate is found out afterwards, and whether the server
+//! has the key to it is noted on the way: a certificate is public, so that whoever stands in between can show the right one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,24 +15,23 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 #[derive(Debug)]
 pub(super) struct Anybody {
     algorithms: WebPkiSupportedAlgorithms,
-    holds_key: AtomicBool,
+    has_key: AtomicBool,
 }
 
 impl Anybody {
     pub(super) fn new(algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Anybody { algorithms, holds_key: AtomicBool::new(false) }
+        Anybody { algorithms, has_key: AtomicBool::new(false) }
     }
 
-    /// Whether the server has proved that it holds the key of its certificate. A certificate is no secret: without the key,
-    /// anybody can show that of anybody else.
-    pub(super) fn holds_key(&self) -> bool {
-        self.holds_key.load(Ordering::Relaxed)
+    /// Whether the server has the key to the certificate that it has shown.
+    pub(super) fn has_key(&self) -> bool {
+        self.has_key.load(Ordering::Relaxed)
     }
 
-    // There are old servers whose keys or signatures the library cannot read, and they are talked to all the same.
-    fn note(&self, proof: Result<HandshakeSignatureValid, Error>) -> Result<HandshakeSignatureValid, Error> {
-        self.holds_key.store(proof.is_ok(), Ordering::Relaxed);
-        Ok(HandshakeSignatureValid::assertion())
+    // There are old certificates whose keys or forms the library cannot read.
+    fn note(&self, verified: &Result<HandshakeSignatureValid, Error>) -> HandshakeSignatureValid {
+        self.has_key.store(verified.is_ok(), Ordering::Relaxed);
+        HandshakeSignatureValid::assertion()
     }
 }
 
@@ -54,7 +53,7 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.note(verify_tls12_signature(message, certificate, signature, &self.algorithms))
+        Ok(self.note(&verify_tls12_signature(message, certificate, signature, &self.algorithms)))
     }
 
     fn verify_tls13_signature(
@@ -63,7 +62,7 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.note(verify_tls13_signature(message, certificate, signature, &self.algorithms))
+        Ok(self.note(&verify_tls13_signature(message, certificate, signature, &self.algorithms)))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

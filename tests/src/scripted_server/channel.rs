@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::certificates::Identity;
@@ -27,18 +26,6 @@ pub fn server_config_of(
     let builder = builder.with_protocol_versions(versions).expect("versions that ring has");
     let config = builder.with_no_client_auth().with_single_cert(certificates.expect("certificates"), key);
     Arc::new(config.expect("a key that belongs to the certificate"))
-}
-
-/// TLS with this certificate, and a key that belongs to another: what somebody has who has only ever been shown the former.
-pub fn server_config_without_key(identity: &Identity) -> Arc<ServerConfig> {
-    let other = Identity::self_signed().expect("another key");
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes()).collect();
-    let key = PrivateKeyDer::from_pem_slice(other.key_pem.as_bytes()).expect("a key");
-    let key = ring::sign::any_supported_type(&key).expect("a key that ring can use");
-    let shown = SingleCertAndKey::from(CertifiedKey::new(certificates.expect("certificates"), key));
-    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().expect("versions that ring has");
-    Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(shown)))
 }
 
 pub(super) struct Channel {
