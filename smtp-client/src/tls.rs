@@ -26,7 +26,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
-use rustls::{ClientConnection, ProtocolVersion};
+use rustls::{CipherSuite, ClientConnection, ProtocolVersion};
 use smtp_proto::client;
 use smtp_proto::printable::Printable;
 
@@ -149,7 +149,7 @@ impl Handshake {
             _ => "TLS",
         };
         let cipher =
-            connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default();
+            connection.negotiated_cipher_suite().map(|suite| registered_name(suite.suite())).unwrap_or_default();
         let verified = match &self.anybody {
             // Strictly, it would not have come to this.
             None => Ok(()),
@@ -160,6 +160,11 @@ impl Handshake {
         };
         (connection, Secured { version, cipher, verified })
     }
+}
+
+/// For TLS 1.3 the library has names of its own.
+fn registered_name(suite: CipherSuite) -> String {
+    format!("{suite:?}").replacen("TLS13_", "TLS_", 1)
 }
 
 /// Whether a connection that was accepted whoever it is with happens to be with whom it should.

@@ -227,6 +227,11 @@ pub enum StartError {
         /// The server's limit.
         limit_octets: u64,
     },
+    /// The message must go under TLS to a server that has proved who it is, and this one has not, or there is no TLS (RFC
+    /// 8689, 4.2.1). Permanent: 5.7.10.
+    NeedsVerifiedTls,
+    /// The message must go to a server that offers REQUIRETLS, and this one does not (RFC 8689, 4.2.1). Permanent: 5.7.30.
+    NeedsRequireTls,
     /// A command would be longer than a command line may be.
     LineTooLong,
     /// There are more recipients than the server takes in one transaction (RFC 9422, 4.2): divide them.
@@ -258,6 +263,8 @@ impl StartError {
             StartError::NoRecipients
             | StartError::NeedsSmtpUtf8
             | StartError::NeedsEightBitMime
+            | StartError::NeedsVerifiedTls
+            | StartError::NeedsRequireTls
             | StartError::TooBig { .. }
             | StartError::LineTooLong => false,
         }
@@ -277,6 +284,12 @@ impl fmt::Display for StartError {
             }
             StartError::TooBig { limit_octets } => {
                 write!(f, "the message is larger than the {limit_octets} octets that the server takes")
+            }
+            StartError::NeedsVerifiedTls => f.write_str(
+                "the sender requires TLS (REQUIRETLS) with a server that has proved who it is, and this one has not",
+            ),
+            StartError::NeedsRequireTls => {
+                f.write_str("the sender requires TLS on the whole way (REQUIRETLS), and the server does not offer that")
             }
             StartError::LineTooLong => f.write_str("an address and its parameters are too long for one command"),
             StartError::TooManyRecipients { limit } => {
@@ -310,6 +323,8 @@ pub struct ClientSession {
     unwritten_commands: usize,
     is_output_secret: bool,
     is_authenticated: bool,
+    /// It has proved under TLS that it is the one who was to be called.
+    is_server_verified: bool,
 }
 
 impl ClientSession {
@@ -328,6 +343,7 @@ impl ClientSession {
             unwritten_commands: 0,
             is_output_secret: false,
             is_authenticated: false,
+            is_server_verified: false,
         }
     }
 
@@ -483,6 +499,7 @@ impl ClientSession {
         }
         // RFC 4954, 5: AUTH= is for servers to which we have authenticated; others may not want to know the parameter.
         transaction.parameters.auth = transaction.parameters.auth.filter(|_| self.is_authenticated);
+        self.check_require_tls(&mut transaction)?;
         let has_pipelining = self.config.pipelining && self.extensions.has(&Extension::Pipelining);
         let envelope = Envelope::new(transaction, &self.extensions, carriage, has_pipelining, self.needs_reset)?;
         self.used.begin(envelope.named(), self.extensions.limits())?;

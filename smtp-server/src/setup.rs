@@ -373,6 +373,8 @@ fn config(options: &Options, hostname: DomainName) -> Result<Config, String> {
     config.keeps_mail = options.deliver.as_ref().is_none_or(|deliver| *deliver == Deliver::Keep);
     // Who keeps mail makes no reports, and so promises none.
     config.session.dsn = !config.keeps_mail;
+    // Whatever is relayed goes as RFC 8689 says, or back.
+    config.session.require_tls = true;
     Ok(config)
 }
 
