@@ -92,9 +92,9 @@ pub(super) fn run_all(programs: &Programs, scratch: &Scratch, tally: &mut Tally)
                  smtpd_sasl_path = inet:{}\nsmtpd_relay_restrictions = permit_sasl_authenticated, reject\n",
                 sasl.address()
             );
-            let postfix = Postfix::start_with(scratch, &settings)?;
+            let mut postfix = Postfix::start_with(scratch, &settings)?;
             for mechanism in ["plain", "login", "scram-sha-256"] {
-                let result = ours(programs, &site, &postfix, mechanism);
+                let result = ours(programs, &site, &mut postfix, mechanism);
                 tally.check(&format!("our client logs in to Postfix with Dovecot: {mechanism}"), result);
             }
         }
@@ -110,18 +110,11 @@ fn theirs(name: &str, client: impl Fn(&str) -> Command) -> Outcome {
     ensure(!wrong.status.success(), || format!("{name} gets in with a wrong password: {}", wrong.text()))
 }
 
-fn ours(programs: &Programs, site: &Site, postfix: &Postfix, mechanism: &str) -> Outcome<String> {
+fn ours(programs: &Programs, site: &Site, postfix: &mut Postfix, mechanism: &str) -> Outcome<String> {
+    let address = postfix.address();
     let send = |password: &str| -> Outcome<Finished> {
         let mut command = programs.client();
-        command.args([
-            "send",
-            "--retries",
-            "0",
-            "--transcript",
-            "--server",
-            &postfix.address().to_string(),
-            "--ca-file",
-        ]);
+        command.args(["send", "--retries", "0", "--transcript", "--server", &address.to_string(), "--ca-file"]);
         command.arg(&site.files.authority).args(["--user", USER, "--auth", mechanism]).env("SMTP_PASSWORD", password);
         command.args(["--from", SENDER, "--to", "bob@localhost"]).arg(&site.letter);
         run(&mut command, PATIENCE)
@@ -131,6 +124,8 @@ fn ours(programs: &Programs, site: &Site, postfix: &Postfix, mechanism: &str) ->
     ensure(!finished.text().contains(PASSWORD), || "the transcript shows the password".to_owned())?;
     let wrong = send("wrong")?;
     ensure(wrong.status.code() == Some(77), || format!("a wrong password: {}: {}", wrong.status, wrong.text()))?;
+    // Those who were let in, and nobody else.
+    postfix.take(1)?;
     Ok(String::new())
 }
 
