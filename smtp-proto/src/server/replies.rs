@@ -214,7 +214,8 @@ pub(super) fn help() -> Reply {
     Reply::literal::<214>(
         0,
         0,
-        "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nThey are explained in RFC 5321 and RFC 3030",
+        "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nThey are explained in RFC 5321 and RFC 3030\n\
+         STARTTLS and AUTH, where EHLO names them, in RFC 3207 and RFC 4954",
     )
 }
 
