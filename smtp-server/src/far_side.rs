@@ -19,6 +19,7 @@ use smtp_server::spool::Store;
 
 use crate::exit::{self, Failure};
 use crate::options::Deliver;
+use crate::own_addresses::own_addresses;
 
 /// What becomes of accepted mail.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl FarSide {
         };
         let own = Own {
             names: self.addressing.get().domains().iter().cloned().chain([self.hostname.clone()]).collect(),
-            addresses: addresses.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
+            addresses: own_addresses(addresses),
         };
         let resolver = Box::new(SystemResolver::new(self.dns_settings()));
         let outside = Outside::new(self.relay, hostname.clone(), own, resolver)

@@ -4,6 +4,7 @@ mod options;
 mod config_file;
 mod setup;
 mod far_side;
+mod own_addresses;
 mod explain;
 mod hash_password;
 mod schedule;
