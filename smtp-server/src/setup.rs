@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -124,12 +125,7 @@ pub(crate) fn policy(settings: &Settings, reloader: &Reloader<LocalAddressing>) 
 /// What addresses mean here, and how to find out again.
 pub(crate) fn addressing(settings: &Settings, hostname: &DomainName) -> Result<Reloader<LocalAddressing>, Failure> {
     let options = &settings.options;
-    options
-        .relay
-        .clone()
-        .unwrap_or_default()
-        .check(&options.relay_from)
-        .map_err(|error| wrong(format!("--{error}")))?;
+    options.relay.clone().unwrap_or_default().check(&options.relay_from).map_err(wrong)?;
     let files = options.recipients.iter().chain(&options.aliases).cloned().collect();
     let (settings, hostname) = (settings.clone(), hostname.clone());
     Reloader::new(files, move || read_addressing(&settings, &hostname)).map_err(wrong)
@@ -152,6 +148,7 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
     };
     let names = (settings.name_of("tls-cert", &certificate), settings.name_of("tls-key", &key));
     let files = vec![certificate.clone(), key.clone()];
+    let private = (key.clone(), names.1.clone());
     let read = move || {
         let chain = read_pem(&certificate, &names.0)?;
         Identity::from_pem(&chain, &read_pem(&key, &names.1)?).map_err(|error| match error {
@@ -159,7 +156,9 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
             IdentityError::Key(what) => format!("{}: {what}", names.1),
         })
     };
-    Reloader::new(files, read).map(Some).map_err(wrong)
+    let reloader = Reloader::new(files, read).map_err(wrong)?;
+    warn_of_readers(&private.0, &private.1);
+    Ok(Some(reloader))
 }
 
 /// Who may log in, and how to read that again.
@@ -184,12 +183,15 @@ fn users(settings: &Settings) -> Result<Option<Reloader<Users>>, Failure> {
         ));
     }
     let name = settings.name_of("users", &path);
+    let private = (path.clone(), name.clone());
     let read = move || {
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&name, &error))?;
         Users::parse(&text).map_err(|error| format!("{name}: {error}"))
     };
     let file = options.users.iter().cloned().collect();
-    Reloader::new(file, read).map(Some).map_err(wrong)
+    let reloader = Reloader::new(file, read).map_err(wrong)?;
+    warn_of_readers(&private.0, &private.1);
+    Ok(Some(reloader))
 }
 
 fn authenticator(options: &Options, users: &Reloader<Users>) -> Result<Arc<Authenticator>, Failure> {
@@ -225,6 +227,9 @@ fn relay_tls(settings: &Settings, table: &Current<TlsPolicyTable>) -> Result<Rel
     match options.relay.clone().unwrap_or_default() {
         RelayRoute::None if is_given.contains(&true) => {
             return Err(wrong("--relay-tls, --relay-ca-file and --tls-policy are of no use without --relay"));
+        }
+        _ if mode == TlsMode::None && options.relay_ca_file.is_some() && options.tls_policy.is_none() => {
+            return Err(wrong("--relay-ca-file is of no use with --relay-tls none: leave out one of them"));
         }
         RelayRoute::Mx if mode == TlsMode::Implicit => {
             return Err(wrong("--relay-tls implicit is for a smart host: mail exchangers know TLS by STARTTLS only"));
@@ -395,6 +400,14 @@ fn read_aliases(path: &Path, name: &str, domains: &[DomainName]) -> Result<Alias
 }
 
 /// Certificates are small; what is larger is some other file.
+/// A key, and a list from which passwords can be guessed, are nobody else's. A group may be meant to read them. What cannot be
+/// looked at is an error where it is read.
+fn warn_of_readers(path: &Path, name: &str) {
+    if path.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o007 != 0) {
+        log::warn!("{name}: every user of this host may read it; chmod o= {}", path.display());
+    }
+}
+
 fn read_pem(path: &Path, name: &str) -> Result<Vec<u8>, String> {
     let mut octets = Vec::new();
     let file = File::open(path).map_err(|error| unreadable(name, &error))?;

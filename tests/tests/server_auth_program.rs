@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
 use smtp_proto::sasl::base64;
@@ -30,9 +32,10 @@ impl Place {
         self.directory.path().join(name).into_os_string().into_string().unwrap()
     }
 
-    /// A new file under the old name.
+    /// A new file under the old name, for its owner alone.
     fn write(&self, name: &str, text: &str) -> String {
         std::fs::write(self.path("new"), text).unwrap();
+        std::fs::set_permissions(self.path("new"), Permissions::from_mode(0o600)).unwrap();
         std::fs::rename(self.path("new"), self.path(name)).unwrap();
         self.path(name)
     }
@@ -105,6 +108,13 @@ fn settings_that_cannot_be() {
     let valid = (0, "the configuration is valid".to_owned());
     assert_eq!(place.check(&[&tls[..], &["--users", &users, "--listen-submission", "127.0.0.1:0"]].concat()), valid);
     assert_eq!(place.check(&["--users", &users, "--allow-plaintext-auth"]), valid);
+    for (file, option) in [(&users, "--users"), (&tls[3].to_owned(), "--tls-key")] {
+        std::fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
+        let (code, said) = place.check(&[&tls[..], &["--users", &users]].concat());
+        let expected = format!(" WARN  {option} {file}: every user of this host may read it; chmod o= {file}\n");
+        assert!(code == 0 && said.contains(&expected) && said.lines().count() == 2, "{said}");
+        std::fs::set_permissions(file, Permissions::from_mode(0o640)).unwrap();
+    }
     let wrong = place.write("wrong", "# users\nann:secret\n");
     let expected = format!(
         "smtp-server: --users {wrong}: line 2: write name:{{SCHEME}}hash; `smtp-server hash-password NAME` makes such lines"
@@ -116,7 +126,7 @@ fn settings_that_cannot_be() {
     assert!(code == 78 && said.contains("config:1: users wrong: line 2: "), "{said}");
     let config = place.write("config", "allow-plaintext-auth yes\n");
     let (code, said) = place.check(&["--config", &config]);
-    assert!(code == 78 && said.contains("\"allow-plaintext-auth\" is no setting"), "{said}");
+    assert!(code == 78 && said.contains("\"allow-plaintext-auth\" stands on the command line only"), "{said}");
 }
 
 #[test]
