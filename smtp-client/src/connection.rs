@@ -210,7 +210,10 @@ impl Connection {
             kind: Kind::Commands,
             last_words_until: None,
         };
-        let began = if mode == TlsMode::Implicit { connection.secure(&options.tls, host) } else { Ok(()) };
+        let began = match mode {
+            TlsMode::Implicit => connection.secure(&options.tls, host).map(|()| connection.note_verified()),
+            _ => Ok(()),
+        };
         let ready = began.and_then(|()| connection.become_ready(&options.tls, host));
         let ready = ready.and_then(|()| match &options.login {
             Some(login) if protocol == Protocol::Smtp => connection.log_in(login, host, mode),
@@ -230,6 +233,7 @@ impl Connection {
                 Event::StartTls => {
                     self.secure(tls, host)?;
                     self.session.handle_tls_established(self.now());
+                    self.note_verified();
                 }
                 Event::Closed(ending) => {
                     return Err(ConnectError::Session(Box::new(self.circumstances.clone()), ending));
@@ -254,6 +258,12 @@ impl Connection {
                 self.wire.observer.closed();
                 Err(ConnectError::Tls(Box::new(self.circumstances.clone()), error))
             }
+        }
+    }
+
+    fn note_verified(&mut self) {
+        if self.tls().is_some_and(|secured| secured.verified.is_ok()) {
+            self.session.handle_server_verified();
         }
     }
 

@@ -26,11 +26,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+use rustls::{CipherSuite, ClientConnection, ProtocolVersion};
 use smtp_proto::client;
 use smtp_proto::printable::Printable;
 
 pub use error::TlsError;
+use opportunistic::Anybody;
 pub use pin::{Pin, PinError};
 pub use policy::{TlsPolicies, TlsPolicyError, TlsPolicyTable};
 pub use trust::{Trust, TrustError};
@@ -120,10 +121,12 @@ impl TlsOptions {
             Ok(address) => ServerName::IpAddress(std::net::IpAddr::into(address)),
             Err(_) => DnsName::try_from(host.to_owned()).map(ServerName::DnsName).map_err(|_| TlsError::Name)?,
         };
-        let config = if self.mode.is_strict() { self.trust.strict() } else { self.trust.opportunistic() };
-        let config: Arc<ClientConfig> = config.map_err(TlsError::Tls)?;
+        let (config, anybody) = match self.mode.is_strict() {
+            true => (self.trust.strict().map_err(TlsError::Tls)?, None),
+            false => trust::opportunistic().map(|(config, anybody)| (config, Some(anybody))).map_err(TlsError::Tls)?,
+        };
         let connection = ClientConnection::new(config, name.clone()).map_err(TlsError::Tls)?;
-        Ok(Handshake { connection, name, mode: self.mode, trust: self.trust.clone() })
+        Ok(Handshake { connection, name, anybody, trust: self.trust.clone() })
     }
 }
 
@@ -131,7 +134,8 @@ impl TlsOptions {
 pub(crate) struct Handshake {
     pub(crate) connection: ClientConnection,
     name: ServerName<'static>,
-    mode: TlsMode,
+    /// Where everybody is believed: what is known of the key.
+    anybody: Option<Arc<Anybody>>,
     trust: Trust,
 }
 
@@ -145,14 +149,22 @@ impl Handshake {
             _ => "TLS",
         };
         let cipher =
-            connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default();
-        // Strictly, it would not have come to this.
-        let verified = match self.mode.is_strict() {
-            true => Ok(()),
-            false => judge_afterwards(connection.peer_certificates(), &self.name, &self.trust),
+            connection.negotiated_cipher_suite().map(|suite| registered_name(suite.suite())).unwrap_or_default();
+        let verified = match &self.anybody {
+            // Strictly, it would not have come to this.
+            None => Ok(()),
+            Some(anybody) => judge_afterwards(connection.peer_certificates(), &self.name, &self.trust).and_then(|()| {
+                let without_key = || Err("it has not proved that it has the key to its certificate".to_owned());
+                if anybody.has_key() { Ok(()) } else { without_key() }
+            }),
         };
         (connection, Secured { version, cipher, verified })
     }
+}
+
+/// For TLS 1.3 the library has names of its own.
+fn registered_name(suite: CipherSuite) -> String {
+    format!("{suite:?}").replacen("TLS13_", "TLS_", 1)
 }
 
 /// Whether a connection that was accepted whoever it is with happens to be with whom it should.

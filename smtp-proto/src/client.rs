@@ -62,6 +62,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use zeroize::{Zeroize as _, Zeroizing};
+
 use crate::address::{Domain, ForwardPath};
 use crate::command::{Command, HelloName};
 use crate::extension::{Extension, Extensions};
@@ -225,6 +227,11 @@ pub enum StartError {
         /// The server's limit.
         limit_octets: u64,
     },
+    /// The message must go under TLS to a server that has proved who it is, and this one has not, or there is no TLS (RFC
+    /// 8689, 4.2.1). Permanent: 5.7.10.
+    NeedsVerifiedTls,
+    /// The message must go to a server that offers REQUIRETLS, and this one does not (RFC 8689, 4.2.1). Permanent: 5.7.30.
+    NeedsRequireTls,
     /// A command would be longer than a command line may be.
     LineTooLong,
     /// There are more recipients than the server takes in one transaction (RFC 9422, 4.2): divide them.
@@ -256,6 +263,8 @@ impl StartError {
             StartError::NoRecipients
             | StartError::NeedsSmtpUtf8
             | StartError::NeedsEightBitMime
+            | StartError::NeedsVerifiedTls
+            | StartError::NeedsRequireTls
             | StartError::TooBig { .. }
             | StartError::LineTooLong => false,
         }
@@ -276,6 +285,12 @@ impl fmt::Display for StartError {
             StartError::TooBig { limit_octets } => {
                 write!(f, "the message is larger than the {limit_octets} octets that the server takes")
             }
+            StartError::NeedsVerifiedTls => f.write_str(
+                "the sender requires TLS (REQUIRETLS) with a server that has proved who it is, and this one has not",
+            ),
+            StartError::NeedsRequireTls => {
+                f.write_str("the sender requires TLS on the whole way (REQUIRETLS), and the server does not offer that")
+            }
             StartError::LineTooLong => f.write_str("an address and its parameters are too long for one command"),
             StartError::TooManyRecipients { limit } => {
                 write!(f, "the server takes at most {limit} recipients in one transaction")
@@ -293,7 +308,6 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// One conversation with one server.
-#[derive(Debug)]
 pub struct ClientSession {
     config: Config,
     state: State,
@@ -309,6 +323,8 @@ pub struct ClientSession {
     unwritten_commands: usize,
     is_output_secret: bool,
     is_authenticated: bool,
+    /// It has proved under TLS that it is the one who was to be called.
+    is_server_verified: bool,
 }
 
 impl ClientSession {
@@ -327,6 +343,7 @@ impl ClientSession {
             unwritten_commands: 0,
             is_output_secret: false,
             is_authenticated: false,
+            is_server_verified: false,
         }
     }
 
@@ -437,7 +454,9 @@ impl ClientSession {
     /// They are written.
     pub fn clear_output(&mut self) {
         self.unwritten_commands = 0;
-        self.is_output_secret = false;
+        if std::mem::take(&mut self.is_output_secret) {
+            self.output.zeroize();
+        }
         self.output.clear();
     }
 
@@ -480,6 +499,7 @@ impl ClientSession {
         }
         // RFC 4954, 5: AUTH= is for servers to which we have authenticated; others may not want to know the parameter.
         transaction.parameters.auth = transaction.parameters.auth.filter(|_| self.is_authenticated);
+        self.check_require_tls(&mut transaction)?;
         let has_pipelining = self.config.pipelining && self.extensions.has(&Extension::Pipelining);
         let envelope = Envelope::new(transaction, &self.extensions, carriage, has_pipelining, self.needs_reset)?;
         self.used.begin(envelope.named(), self.extensions.limits())?;
@@ -530,7 +550,9 @@ impl ClientSession {
     }
 
     fn send(&mut self, command: &dyn fmt::Display, timeout: Duration, now: Duration) {
-        self.output.extend_from_slice(command.to_string().as_bytes());
+        // It may hold a password.
+        let line = Zeroizing::new(command.to_string());
+        self.output.extend_from_slice(line.as_bytes());
         self.output.extend_from_slice(b"\r\n");
         self.unwritten_commands += 1;
         self.deadline = now.saturating_add(timeout);
@@ -538,6 +560,16 @@ impl ClientSession {
 
     fn hello(&self) -> HelloName {
         HelloName::Domain(self.config.hello_name.clone())
+    }
+}
+
+/// Not [`ClientSession::output`], in which a password may stand.
+impl fmt::Debug for ClientSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSession")
+            .field("state", &self.state)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Extension {
     StartTls,
     /// `AUTH mechanism...` (RFC 4954).
     Auth(Vec<String>),
+    /// `REQUIRETLS` (RFC 8689).
+    RequireTls,
     /// A keyword we have no use for, as it came.
     Other(String),
 }
@@ -58,6 +60,7 @@ impl Extension {
             "LIMITS" => Extension::Limits(Limits::parse(words)),
             "DSN" => Extension::Dsn,
             "STARTTLS" => Extension::StartTls,
+            "REQUIRETLS" => Extension::RequireTls,
             "AUTH" => Extension::Auth(words.map(str::to_ascii_uppercase).collect()),
             _ => Extension::Other(line.to_owned()),
         }
@@ -123,6 +126,7 @@ impl fmt::Display for Extension {
             Extension::Dsn => f.write_str("DSN"),
             Extension::StartTls => f.write_str("STARTTLS"),
             Extension::Auth(mechanisms) => write!(f, "AUTH {}", mechanisms.join(" ")),
+            Extension::RequireTls => f.write_str("REQUIRETLS"),
             Extension::Other(line) => f.write_str(line),
         }
     }

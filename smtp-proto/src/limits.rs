@@ -23,8 +23,8 @@ pub const COMMAND_LINE_OCTETS: usize = 2_048;
 /// mechanism in use.
 pub const AUTH_LINE_OCTETS: usize = 12_288;
 
-/// Octets of a command line to which an initial response may be added (RFC 4954, 4: "the line length limitations defined in
-/// [SMTP]", which are 512). A longer one is sent when the server asks for it.
+/// Octets of a command line to which an initial response may be added (RFC 4954, 4: no longer than
+/// SMTP has them, which is 512). A longer one is sent when the server asks for it.
 pub const INITIAL_RESPONSE_LINE_OCTETS: usize = 512;
 
 /// Octets of a command line that is being skipped because it is too long, before the connection is ended.

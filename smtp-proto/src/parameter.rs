@@ -25,6 +25,9 @@ pub struct MailParameters {
     pub envid: Option<Xtext>,
     /// `AUTH=`: who submitted the message in the first place, or `<>` for "not known" (RFC 4954, 5).
     pub auth: Option<ReversePath>,
+    /// `REQUIRETLS`: no host on the way passes the message on but under TLS, to another host that promises the same
+    /// (RFC 8689).
+    pub require_tls: bool,
 }
 
 /// The parameters of one RCPT command.
@@ -264,7 +267,7 @@ fn set<T>(field: &mut Option<T>, value: Option<T>, keyword: &'static str) -> Res
 impl MailParameters {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, ParameterError> {
         let mut parameters = MailParameters::default();
-        let mut smtputf8 = None;
+        let (mut smtputf8, mut require_tls) = (None, None);
         each_parameter(cursor, |keyword, value| match keyword {
             "SIZE" => set(&mut parameters.size, value.and_then(parse_size), "SIZE"),
             "BODY" => set(&mut parameters.body, value.and_then(Body::parse), "BODY"),
@@ -275,9 +278,11 @@ impl MailParameters {
                 set(&mut parameters.envid, envid, "ENVID")
             }
             "AUTH" => set(&mut parameters.auth, value.and_then(parse_auth), "AUTH"),
+            "REQUIRETLS" => set(&mut require_tls, value.is_none().then_some(()), "REQUIRETLS"),
             _ => Err(ParameterError::Unknown),
         })?;
         parameters.smtputf8 = smtputf8.is_some();
+        parameters.require_tls = require_tls.is_some();
         Ok(parameters)
     }
 }
@@ -350,14 +355,18 @@ impl fmt::Display for MailParameters {
             write!(f, " ENVID={envid}")?;
         }
         match &self.auth {
-            None => Ok(()),
-            Some(ReversePath::Null) => f.write_str(" AUTH=<>"),
+            None => {}
+            Some(ReversePath::Null) => f.write_str(" AUTH=<>")?,
             // A mailbox that xtext cannot carry is as good as unknown (RFC 4954, 5).
             Some(ReversePath::Mailbox(mailbox)) => match Xtext::encode(&mailbox.to_string()) {
-                Some(mailbox) => write!(f, " AUTH={mailbox}"),
-                None => f.write_str(" AUTH=<>"),
+                Some(mailbox) => write!(f, " AUTH={mailbox}")?,
+                None => f.write_str(" AUTH=<>")?,
             },
         }
+        if self.require_tls {
+            f.write_str(" REQUIRETLS")?;
+        }
+        Ok(())
     }
 }
 

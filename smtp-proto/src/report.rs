@@ -136,6 +136,8 @@ impl Report<'_> {
     pub fn returns(&self) -> Part {
         let has_failed = self.recipients.iter().any(|recipient| recipient.action == Action::Failed);
         let limit = match self.original.mail.ret {
+            // RFC 8689, 5: "the server MUST behave as if RET=HDRS was present".
+            _ if self.original.mail.require_tls => return Part::Headers,
             Some(Ret::Headers) => return Part::Headers,
             Some(Ret::Full) => limits::RETURNED_OCTETS_IF_ASKED,
             None => limits::RETURNED_OCTETS,
@@ -150,6 +152,8 @@ impl Report<'_> {
         let mut envelope = Transaction::new(ReversePath::Null);
         envelope.parameters.body = is_eight_bit.then_some(Body::EightBitMime);
         envelope.parameters.smtputf8 = self.is_international();
+        // RFC 8689, 5: reports "MUST be protected in the same manner as the original message".
+        envelope.parameters.require_tls = self.original.mail.require_tls;
         let parameters = RcptParameters { notify: Some(Notify::Never), orcpt: None };
         let forward_path = ForwardPath::Mailbox(self.reverse_path.clone());
         envelope.recipients.push(Recipient { forward_path, parameters });

@@ -86,6 +86,8 @@ pub struct Config {
     pub requires_auth: bool,
     /// Whether reports to senders are made as RFC 3461 asks, so that DSN may be announced.
     pub dsn: bool,
+    /// Whether messages go on as RFC 8689 asks, so that REQUIRETLS may be announced, to clients under TLS.
+    pub require_tls: bool,
     /// Recipients of one transaction, announced with LIMITS.
     pub recipients: usize,
     /// MAIL commands of one session, whatever becomes of them, announced with LIMITS: beyond, 421 (RFC 9422, 4.1). At
@@ -114,6 +116,7 @@ impl Config {
             starttls: false,
             requires_auth: false,
             dsn: false,
+            require_tls: false,
             recipients: limits::RECIPIENTS,
             mails: limits::MAILS,
             errors: 20,
@@ -407,6 +410,7 @@ impl ServerSession {
         let names = self.mechanisms.iter().map(|mechanism| mechanism.name().to_owned());
         extensions.extend((!self.mechanisms.is_empty()).then(|| Extension::Auth(names.collect())));
         extensions.extend(config.dsn.then_some(Extension::Dsn));
+        extensions.extend(self.offers_require_tls().then_some(Extension::RequireTls));
         extensions.extend([Extension::Limits(limits), Extension::Help]);
         Extensions::new(extensions)
     }

@@ -72,14 +72,16 @@ pub(crate) fn mail_parameters() -> impl Strategy<Value = MailParameters> {
         option::of(ret),
         option::of(envid),
         option::of(ascii_reverse_path()),
+        any::<bool>(),
     );
-    fields.prop_map(|(size, body, smtputf8, ret, envid, auth)| MailParameters {
+    fields.prop_map(|(size, body, smtputf8, ret, envid, auth, require_tls)| MailParameters {
         size,
         body,
         smtputf8,
         ret,
         envid,
         auth,
+        require_tls,
     })
 }
 
@@ -157,6 +159,7 @@ pub(crate) fn extensions() -> impl Strategy<Value = Extensions> {
         Just(Extension::Chunking),
         Just(Extension::Dsn),
         Just(Extension::StartTls),
+        Just(Extension::RequireTls),
         vec("[A-Z0-9-]{1,10}", 1..4).prop_map(Extension::Auth),
         "X[A-Z0-9-]{1,10}( [!-~]{1,10}){0,3}".prop_map(Extension::Other),
     ];

@@ -139,7 +139,13 @@ impl Authenticator {
                 Step::Authenticated(name) => return AuthAnswer::Authenticated(name),
                 Step::Refused(Refusal::Malformed) => return AuthAnswer::Refused(replies::malformed_auth()),
                 Step::Refused(Refusal::Denied) => {
-                    self.backoff.fail(peer, Instant::now());
+                    let wait = self.backoff.fail(peer, Instant::now());
+                    if !wait.is_zero() {
+                        let seconds = wait.as_secs();
+                        log::warn!(
+                            "peer={peer} status=held: too many failures; nobody logs in from there for {seconds} s"
+                        );
+                    }
                     return AuthAnswer::Refused(replies::wrong_credentials());
                 }
             }

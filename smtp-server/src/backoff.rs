@@ -52,8 +52,8 @@ impl Backoff {
         addresses.get(&key(address)).map_or(Duration::ZERO, |failures| failures.wait(now))
     }
 
-    /// It has failed once more.
-    pub(crate) fn fail(&self, address: IpAddr, now: Instant) {
+    /// It has failed once more. Returns how long it has to wait now.
+    pub(crate) fn fail(&self, address: IpAddr, now: Instant) -> Duration {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if addresses.len() >= MOST_ADDRESSES {
             addresses.retain(|_, failures| failures.at(now) > 0);
@@ -66,6 +66,7 @@ impl Backoff {
         }
         let failures = addresses.entry(key(address)).or_insert(Failures { count: 0, last: now });
         *failures = Failures { count: failures.at(now).saturating_add(1), last: now };
+        failures.wait(now)
     }
 }
 
@@ -83,11 +84,11 @@ mod tests {
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let mut now = start;
         for _ in 0..9 {
-            backoff.fail(address, now);
+            assert_eq!(backoff.fail(address, now), seconds(0));
             assert_eq!(backoff.wait(address, now), seconds(0));
         }
         for expected in [1, 2, 4, 8, 16, 32] {
-            backoff.fail(address, now);
+            assert_eq!(backoff.fail(address, now), seconds(expected));
             assert_eq!(backoff.wait(address, now), seconds(expected));
             assert_eq!(backoff.wait(address, now + seconds(expected)), seconds(0));
             now += seconds(expected);

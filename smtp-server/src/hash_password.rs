@@ -34,10 +34,10 @@ fn line(user: &str, password: &Secret, scheme: Scheme) -> Result<String, Failure
     let hash =
         users::hash(password, scheme).map_err(|error| Failure::new(exit::DATA, format!("the password: {error}")))?;
     let line = format!("{name}:{hash}");
-    // A name may hold what has a meaning in the list.
+    // A name may hold what has a meaning in the list, or what is lost there.
     match Users::parse(&line) {
-        Ok(_) => Ok(line),
-        Err(_) => Err(Failure::new(exit::USAGE, "the user's name must hold no colon, and not begin with # or a space")),
+        Ok(_) if line.trim_start().len() == line.len() => Ok(line),
+        _ => Err(Failure::new(exit::USAGE, "the user's name must hold no colon, and not begin with # or a space")),
     }
 }
 
@@ -53,7 +53,7 @@ mod tests {
             assert!(line.starts_with(&format!("ann@example.org:{{{}}}", scheme.name())), "{line}");
             assert!(Users::parse(&line).unwrap().has_password("ann@example.org", &password));
         }
-        for user in ["", "#ann", "a:b", "\u{7}"] {
+        for user in ["", "#ann", " ann", "a:b", "\u{7}"] {
             assert_eq!(line(user, &password, Scheme::ScramSha256).map_err(|failure| failure.code), Err(exit::USAGE));
         }
         assert_eq!(line("ann", &Secret::new(""), Scheme::ScramSha256).map_err(|failure| failure.code), Err(exit::DATA));

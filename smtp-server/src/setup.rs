@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,11 +109,12 @@ impl Setup {
         self.far_side.check_layout()
     }
 
-    /// Whether the certificate and the users can be read by whom this process has become: else they could not be read again
-    /// when they change.
+    /// Whether the certificate, the users and the policies of TLS can be read by whom this process has become: else they could
+    /// not be read again when they change.
     pub(crate) fn check_files(&self) -> Result<(), Failure> {
         let identity = self.identity.as_ref().map_or(Ok(()), Reloader::check);
-        identity.and_then(|()| self.users.as_ref().map_or(Ok(()), Reloader::check)).map_err(wrong)
+        let users = || self.users.as_ref().map_or(Ok(()), Reloader::check);
+        identity.and_then(|()| users()).and_then(|()| self.tls_policies.check()).map_err(wrong)
     }
 }
 
@@ -148,7 +149,7 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
     };
     let names = (settings.name_of("tls-cert", &certificate), settings.name_of("tls-key", &key));
     let files = vec![certificate.clone(), key.clone()];
-    let private = (key.clone(), names.1.clone());
+    let (key_path, key_name) = (key.clone(), names.1.clone());
     let read = move || {
         let chain = read_pem(&certificate, &names.0)?;
         Identity::from_pem(&chain, &read_pem(&key, &names.1)?).map_err(|error| match error {
@@ -157,7 +158,7 @@ fn identity(settings: &Settings) -> Result<Option<Reloader<Identity>>, Failure> 
         })
     };
     let reloader = Reloader::new(files, read).map_err(wrong)?;
-    warn_of_readers(&private.0, &private.1);
+    warn_of_readers(&key_path, &key_name);
     Ok(Some(reloader))
 }
 
@@ -183,14 +184,13 @@ fn users(settings: &Settings) -> Result<Option<Reloader<Users>>, Failure> {
         ));
     }
     let name = settings.name_of("users", &path);
-    let private = (path.clone(), name.clone());
+    let (users_path, users_name) = (path.clone(), name.clone());
     let read = move || {
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&name, &error))?;
         Users::parse(&text).map_err(|error| format!("{name}: {error}"))
     };
-    let file = options.users.iter().cloned().collect();
-    let reloader = Reloader::new(file, read).map_err(wrong)?;
-    warn_of_readers(&private.0, &private.1);
+    let reloader = Reloader::new(vec![users_path.clone()], read).map_err(wrong)?;
+    warn_of_readers(&users_path, &users_name);
     Ok(Some(reloader))
 }
 
@@ -371,6 +371,8 @@ fn config(options: &Options, hostname: DomainName) -> Result<Config, String> {
     config.keeps_mail = options.deliver.as_ref().is_none_or(|deliver| *deliver == Deliver::Keep);
     // Who keeps mail makes no reports, and so promises none.
     config.session.dsn = !config.keeps_mail;
+    // Whatever is relayed goes as RFC 8689 says, or back.
+    config.session.require_tls = true;
     Ok(config)
 }
 
@@ -400,14 +402,6 @@ fn read_aliases(path: &Path, name: &str, domains: &[DomainName]) -> Result<Alias
 }
 
 /// Certificates are small; what is larger is some other file.
-/// A key, and a list from which passwords can be guessed, are nobody else's. A group may be meant to read them. What cannot be
-/// looked at is an error where it is read.
-fn warn_of_readers(path: &Path, name: &str) {
-    if path.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o007 != 0) {
-        log::warn!("{name}: every user of this host may read it; chmod o= {}", path.display());
-    }
-}
-
 fn read_pem(path: &Path, name: &str) -> Result<Vec<u8>, String> {
     let mut octets = Vec::new();
     let file = File::open(path).map_err(|error| unreadable(name, &error))?;
@@ -416,6 +410,14 @@ fn read_pem(path: &Path, name: &str) -> Result<Vec<u8>, String> {
         return Err(format!("{name}: it has more than {MOST_PEM_OCTETS} octets, so it is no certificate and no key"));
     }
     Ok(octets)
+}
+
+/// Whoever has a key, or the keys of SCRAM, can pass for this host; from hashes, passwords can be guessed. A group is often meant
+/// (`ssl-cert`), everybody never.
+fn warn_of_readers(path: &Path, name: &str) {
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0) {
+        log::warn!("{name}: everybody on this host may read it; chmod o-r it");
+    }
 }
 
 /// The start may be root's, and what comes later is another user's: so it says whose.

@@ -168,7 +168,8 @@ impl Users {
     }
 
     /// Whether this user has this password; both are prepared. This costs the same for everybody, whichever hashes they
-    /// have, and for users that do not exist, so that the time it takes tells nobody who does.
+    /// have, and for users that do not exist, so that the time it takes tells nobody who does: as long as all hashes of a
+    /// scheme cost the same, as those of `hash-password` do. One of another cost gives its user away.
     pub fn has_password(&self, name: &str, password: &Secret) -> bool {
         let user = self.users.get(name);
         let mut is_right = false;

@@ -3,11 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ServerConfig, ServerConnection};
 use smtp_client::connection::ConnectError;
 use smtp_client::proto::client::{Cause, Ending, Stage};
 use smtp_client::server_name::ServerName;
@@ -158,6 +163,34 @@ fn certificates_that_prove_nothing() {
         let reason = connection.tls().unwrap().verified.clone().unwrap_err();
         assert!(words.trim_start_matches("no TLS: ").trim_end_matches(';').starts_with(&reason[..20]), "{reason}");
         assert!(send_one(&mut connection, "text").is_success());
+        connection.quit();
+        server.finish();
+    }
+}
+
+/// Whoever stands in between can show the certificate of the right server, and has no key to it. `try` talks with it, as with
+/// everybody, and does not say that it has proved itself.
+#[test]
+fn the_right_certificate_without_its_key() {
+    let world = World::new();
+    let right = world.authority.issue().unwrap();
+    let other = world.authority.issue().unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let chain = CertificateDer::pem_slice_iter(right.certificate_pem.as_bytes()).collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(other.key_pem.as_bytes()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let certified = CertifiedKey::new(chain, provider.key_provider.load_private_key(key).unwrap());
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+        let config = builder.with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        let config = Arc::new(config);
+
+        let (error, _) = refused(ScriptedServer::start([secured(&config)]), world.options(TlsMode::Require));
+        assert!(error.to_string().contains("its certificate, or its answer, is not signed by whom it says"), "{error}");
+
+        let server = ScriptedServer::start([secured(&config)]);
+        let connection = Connection::open(&server.name(), world.options(TlsMode::Try)).unwrap();
+        let reason = connection.tls().unwrap().verified.clone().unwrap_err();
+        assert_eq!(reason, "it has not proved that it has the key to its certificate");
         connection.quit();
         server.finish();
     }
@@ -423,4 +456,32 @@ fn words_between_messages() {
     let failure = outcome.recipients[0].result.clone().unwrap_err();
     assert!(failure.to_string().contains("421 going down"), "{failure}");
     server.finish();
+}
+
+/// A server that says an octet of a record now and then has said nothing, and is held against the deadline all the same.
+#[test]
+fn a_record_that_trickles_in_is_not_waited_for_beyond_the_deadline() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let config = world.good();
+    let server = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut tls = ServerConnection::new(config).unwrap();
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket).unwrap();
+        }
+        let mut record = Vec::new();
+        tls.writer().write_all(format!("220 {}\r\n", "x".repeat(500)).as_bytes()).unwrap();
+        tls.write_tls(&mut record).unwrap();
+        // Five seconds, unless the client goes before.
+        record.iter().all(|octet| {
+            std::thread::sleep(Duration::from_millis(10));
+            socket.write_all(&[*octet]).is_ok()
+        })
+    });
+    let options = Options { timeouts: timeouts(Duration::from_millis(500)), ..world.options(TlsMode::Implicit) };
+    let error = Connection::open(&address, options).unwrap_err();
+    assert!(matches!(&error, ConnectError::Session(_, Ending::Failed(Stage::Greeting, Cause::Timeout))), "{error}");
+    assert!(!server.join().unwrap(), "the client has gone before the record was complete");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use smtp_tests::certificates::{Authority, Identity};
-use smtp_tests::client::{answers, check_complaint, code, errors, run, send};
+use smtp_tests::client::{answers, check_complaint, code, command, errors, run, send, write_file};
 use smtp_tests::scripted_server::{Script, ScriptedServer, polite, server_config};
 use tempfile::TempDir;
 
@@ -36,9 +36,9 @@ fn what_is_shown() {
     let server = ScriptedServer::start((0..4).map(|_| secured(&config)));
     let sent = send(&server.name(), &["--ca-file", &ca_file, "--transcript", "--json"], LETTER);
     assert_eq!(code(&sent), 0, "{sent:?}");
-    assert!(errors(&sent).contains("S: 220 go ahead\nC: <TLS 1.3, TLS13_"), "{sent:?}");
+    assert!(errors(&sent).contains("S: 220 go ahead\nC: <TLS 1.3, TLS_"), "{sent:?}");
     assert!(errors(&sent).contains(", verified>\nC: EHLO "), "{sent:?}");
-    assert!(answers(&sent).contains(r#""tls":{"version":"TLS 1.3","cipher":"TLS13_"#), "{sent:?}");
+    assert!(answers(&sent).contains(r#""tls":{"version":"TLS 1.3","cipher":"TLS_"#), "{sent:?}");
     assert!(answers(&sent).contains(r#","verified":true,"problem":null}"#), "{sent:?}");
     // Opportunistic: not verified, and taken.
     let sent = send(&server.name(), &["--json"], LETTER);
@@ -100,4 +100,31 @@ fn options_that_make_no_sense() {
         assert_eq!(code(&sent), expected, "{sent:?}");
         check_complaint(&sent, &[words]);
     }
+}
+
+/// A list of authorities that cannot be read is not replaced by one that nobody has asked for.
+#[test]
+fn authorities_of_the_host_that_cannot_be_read() {
+    let (authority, directory, _) = authority();
+    let config = server_config(&authority.issue().unwrap());
+    let server = ScriptedServer::start((0..2).map(|_| {
+        let asked = Script::greeted(&["SIZE", "STARTTLS"]).expect("STARTTLS").say("220 go ahead");
+        asked.tls(&config).converse(polite)
+    }));
+    let letter = write_file(directory.path(), "letter.eml", LETTER);
+    let with = |mode: &str| {
+        let arguments = ["send", "--server", &server.name(), "--retries", "0", "--json", "--tls", mode, &letter];
+        let mut command = command(&arguments);
+        command.env("SSL_CERT_FILE", directory.path().join("missing.pem")).env_remove("SSL_CERT_DIR").output().unwrap()
+    };
+    let sent = with("require");
+    assert_eq!(code(&sent), 75, "{sent:?}");
+    let words = "no TLS: the authorities that this host trusts cannot be read: ";
+    assert!(errors(&sent).contains(words) || answers(&sent).contains(words), "{sent:?}");
+    let sent = with("try");
+    assert_eq!(code(&sent), 0, "{sent:?}");
+    assert!(
+        answers(&sent).contains(r#""problem":"the authorities that this host trusts cannot be read: "#),
+        "{sent:?}"
+    );
 }

@@ -32,8 +32,13 @@ impl World {
     }
 
     fn put(&self, id: &str, to: &[&str]) {
+        self.put_with("", id, to);
+    }
+
+    /// With these parameters of MAIL.
+    fn put_with(&self, parameters: &str, id: &str, to: &[&str]) {
         let recipients: String = to.iter().map(|to| format!("RCPT TO:{to}\r\n")).collect();
-        let envelope = format!("RECEIVED {START}\r\nMAIL FROM:<ann@here.test>\r\n{recipients}");
+        let envelope = format!("RECEIVED {START}\r\nMAIL FROM:<ann@here.test>{parameters}\r\n{recipients}");
         let mut incoming = self.spool.begin(None).unwrap();
         incoming.write_all(b"Subject: hello\r\n\r\nworld\r\n").unwrap();
         incoming
@@ -116,6 +121,25 @@ fn put_off_by_one_host_and_taken_by_the_next() {
     });
     let (verdicts, _) = World::new(2).try_once(vec![vec![breaking], taking()]);
     assert_eq!(verdicts, ["<bob@far.test> <mx2.far.test[127.0.0.2]> 250 queued"]);
+}
+
+/// Row X159: only DNS says that these are the hosts, and whoever has changed its answers has a certificate for his own name. Not
+/// so if the host is the domain itself: then it fails for want of TLS.
+#[test]
+fn required_tls_with_hosts_of_which_only_dns_has_told() {
+    let world = World::new(2);
+    world.put_with(" REQUIRETLS", "n", &["<carol@far.test>"]);
+    world.put_with(" REQUIRETLS", "o", &["<carol@mx2.far.test>"]);
+    let (mut verdicts, sessions) = world.try_once(vec![taking(), vec![Script::serve(polite), Script::serve(polite)]]);
+    verdicts.sort();
+    assert_eq!(verdicts.len(), 3, "{verdicts:#?}");
+    assert_eq!(verdicts[0], "<bob@far.test> <mx1.far.test[127.0.0.1]> 250 queued");
+    let not_certain = "<carol@far.test> <mx2.far.test[127.0.0.2]> 5.7.10 the sender requires TLS with a certain server";
+    assert!(verdicts[1].starts_with(not_certain), "{verdicts:#?}");
+    let no_tls =
+        "<carol@mx2.far.test> <mx2.far.test[127.0.0.2]> 5.7.10 the sender requires TLS (REQUIRETLS) with a server that";
+    assert!(verdicts[2].starts_with(no_tls), "{verdicts:#?}");
+    assert_eq!(sessions.iter().flatten().map(|session| session.contents.len()).sum::<usize>(), 1);
 }
 
 /// Who was taken or refused for good by one host is not named to the next. Connections serve all the messages.

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
-use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
@@ -35,7 +34,7 @@ impl Place {
     /// A new file under the old name, for its owner alone.
     fn write(&self, name: &str, text: &str) -> String {
         std::fs::write(self.path("new"), text).unwrap();
-        std::fs::set_permissions(self.path("new"), Permissions::from_mode(0o600)).unwrap();
+        set_mode(&self.path("new"), 0o600);
         std::fs::rename(self.path("new"), self.path(name)).unwrap();
         self.path(name)
     }
@@ -49,6 +48,29 @@ impl Place {
         let spool = self.path("spool");
         let output = run("smtp-server", &[&["--check", "--spool", &spool], options].concat());
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap().trim_end().to_owned())
+    }
+}
+
+fn set_mode(path: &str, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A group is often meant, everybody never.
+#[test]
+fn files_that_everybody_can_read() {
+    let place = Place::new();
+    let users = place.write("users", &line("ann", "secret", "argon2id"));
+    let tls = place.tls();
+    let options: Vec<&str> = tls.iter().map(String::as_str).chain(["--users", &users]).collect();
+    let key = &tls[3];
+    for (path, setting) in [(&users, "--users"), (key, "--tls-key")] {
+        set_mode(path, 0o644);
+        let (code, said) = place.check(&options);
+        let warning = format!("{setting} {path}: everybody on this host may read it; chmod o-r it");
+        assert!(code == 0 && said.contains(&warning), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+        set_mode(path, 0o640);
+        assert_eq!(place.check(&options), (0, "the configuration is valid".to_owned()));
     }
 }
 
@@ -108,13 +130,6 @@ fn settings_that_cannot_be() {
     let valid = (0, "the configuration is valid".to_owned());
     assert_eq!(place.check(&[&tls[..], &["--users", &users, "--listen-submission", "127.0.0.1:0"]].concat()), valid);
     assert_eq!(place.check(&["--users", &users, "--allow-plaintext-auth"]), valid);
-    for (file, option) in [(&users, "--users"), (&tls[3].to_owned(), "--tls-key")] {
-        std::fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
-        let (code, said) = place.check(&[&tls[..], &["--users", &users]].concat());
-        let expected = format!(" WARN  {option} {file}: every user of this host may read it; chmod o= {file}\n");
-        assert!(code == 0 && said.contains(&expected) && said.lines().count() == 2, "{said}");
-        std::fs::set_permissions(file, Permissions::from_mode(0o640)).unwrap();
-    }
     let wrong = place.write("wrong", "# users\nann:secret\n");
     let expected = format!(
         "smtp-server: --users {wrong}: line 2: write name:{{SCHEME}}hash; `smtp-server hash-password NAME` makes such lines"

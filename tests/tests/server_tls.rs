@@ -89,7 +89,7 @@ fn both_versions_and_both_ways() {
     }
 }
 
-/// A client that can do nothing younger than TLS 1.1 is refused, and the only thread is free again.
+/// Row X153: a client that can do nothing younger than TLS 1.1 is refused, and the only thread is free again.
 #[test]
 fn old_versions_are_refused() {
     let site = Site::new();

@@ -237,6 +237,16 @@ fn a_key_that_the_service_user_cannot_read() {
 
     chown(&place.files.key, Some(nobody.uid), None).unwrap();
     assert_eq!(place.check(&certificate, &key, &user).0, 0);
+    // The same of the list that says with whom TLS is required: a change to it must not be lost.
+    let policies = text_of(&place.path("policies"));
+    std::fs::write(&policies, "example.org require\n").unwrap();
+    let mail = format!("maildir:{}", text_of(&place.path("mail")));
+    let relay = [&user[..], &["--relay", "mx", "--deliver", &mail, "--tls-policy", &policies]].concat();
+    assert_eq!(place.check(&certificate, &key, &relay).0, 0);
+    std::fs::set_permissions(&policies, PermissionsExt::from_mode(0o600)).unwrap();
+    let (code, said) = place.check(&certificate, &key, &relay);
+    let expected = format!("--tls-policy {policies}: Permission denied (os error 13); let the user \"nobody\" read it");
+    assert!(code == 78 && said.ends_with(&expected), "{code} {said}");
     // A folder on the way to it is as good a hindrance.
     std::fs::create_dir(place.path("private")).unwrap();
     std::fs::set_permissions(place.path("private"), PermissionsExt::from_mode(0o700)).unwrap();

@@ -1,10 +1,11 @@
 //! `cargo xtask interop`: real mail with programs that others wrote.
 //!
 //! Our server against six clients, our client against five servers, by DATA and, where both sides know it, by BDAT, one of
-//! them by LMTP; both also under TLS, and OpenSSL by hand; logging in, theirs to us and ours to a Postfix with Dovecot; and two readers of the Maildirs that we write. Every message is
-//! compared octet for octet with what was meant to arrive: line ends normalised to CRLF, a CRLF behind the last line, and without the fields that the receiver put
-//! on top. Our server stands before a Postfix and behind one, as a relay and as the last host, and before a Dovecot that has the
-//! mailboxes. And our resolver against a DNS server, which tells where mail goes.
+//! them by LMTP; the clients also under TLS, and OpenSSL by hand; logging in, theirs to us and ours to a Postfix with Dovecot;
+//! and two readers of the Maildirs that we write. Every message is compared octet for octet with what was meant to arrive:
+//! line ends normalised to CRLF, a CRLF behind the last line, and without the fields that the receiver put on top. Our server
+//! stands before a Postfix and behind one, as a relay and as the last host, and before a Dovecot that has the mailboxes. And
+//! our resolver against a DNS server, which tells where mail goes.
 
 mod shapes;
 mod exim;

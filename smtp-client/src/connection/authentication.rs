@@ -20,7 +20,7 @@ impl Connection {
             offered: is_offered.then(|| self.session.mechanisms()),
             verified: match self.tls() {
                 None => Err(None),
-                // Where TLS is only tried, a certificate is looked at and its key is not: anybody can show one.
+                // Where TLS is only tried, whoever can change what is said can take it away just as well.
                 Some(_) if !mode.is_strict() => Err(Some("TLS was only tried, see --tls".to_owned())),
                 Some(secured) => secured.verified.clone().map_err(Some),
             },

@@ -16,7 +16,7 @@ use smtp_spool::{Lane, Recipient};
 use super::relay::{ADDRESSES_ASKED, NextHop, SmtpCarrier};
 use super::{Carrier, Route, Router, Said, Transport, Verdict};
 use crate::connection::{ConnectError, Connection, Options, Target};
-use crate::dns::Resolver;
+use crate::dns::{Resolver, a_label};
 use crate::login::Login;
 use crate::mx::{Own, Targets};
 use crate::peer::Peer;
@@ -149,6 +149,12 @@ impl NextHop for Exchangers<'_> {
             _ => self.targets.hosts.first(),
         };
         host.map_or_else(|| self.domain.to_string(), |host| host.name.clone())
+    }
+
+    /// Only the domain itself, which the sender has written.
+    fn is_name_certain(&self, peer: &Peer) -> bool {
+        let domain = self.domain.name().map(a_label);
+        domain.is_some_and(|domain| domain.eq_ignore_ascii_case(&self.name(Some(peer))))
     }
 }
 

@@ -20,6 +20,11 @@ use crate::peer::Peer;
 /// (RFC 5321, 5.1).
 pub const ADDRESSES_ASKED: usize = 5;
 
+/// Why a message whose sender requires TLS does not go to a host of which only DNS has told: "the client MUST also validate
+/// the SMTP server name using MTA-STS" where there is no DNSSEC (RFC 8689, 4.2.1), and neither is looked at here.
+const NAME_NOT_CERTAIN: &str = "the sender requires TLS with a certain server (REQUIRETLS), and only DNS says that this host \
+    takes mail for the domain";
+
 /// Who is called: one server, or the hosts of a domain in their order.
 pub trait NextHop {
     /// Calls whoever comes first and is ready for mail.
@@ -30,6 +35,10 @@ pub trait NextHop {
 
     /// The name of a host that was called; of the first one if none could be.
     fn name(&self, peer: Option<&Peer>) -> String;
+
+    /// Whether it is certain that a host which proves to have that name is the right one. A name out of DNS may have been put
+    /// there by somebody else, who proves it with ease.
+    fn is_name_certain(&self, peer: &Peer) -> bool;
 }
 
 /// Opens a connection to the one server there is.
@@ -53,6 +62,10 @@ impl NextHop for OneServer<'_> {
 
     fn name(&self, _peer: Option<&Peer>) -> String {
         self.name.clone()
+    }
+
+    fn is_name_certain(&self, _peer: &Peer) -> bool {
+        true
     }
 }
 
@@ -170,6 +183,14 @@ impl<'a> SmtpCarrier<'a> {
                 recipients: room.iter().filter_map(recipient).map(Recipient::clone).collect(),
             };
             let relay = relay(&*self.next_hop, Some(connection.peer()));
+            let is_required = envelope.mail.require_tls && envelope.reverse_path != ReversePath::Null;
+            if is_required && !self.next_hop.is_name_certain(connection.peer()) {
+                let verdict = Verdict::Failed(Said::by(&relay, format!("5.7.10 {NAME_NOT_CERTAIN}")));
+                heard.extend(
+                    waiting.into_iter().map(|who| (who, Heard { verdict: verdict.clone(), may_go_elsewhere: true })),
+                );
+                break;
+            }
             let knows_dsn = connection.extensions().has(&Extension::Dsn);
             match connection.send(transaction, content) {
                 Ok(outcome) => {
@@ -187,7 +208,10 @@ impl<'a> SmtpCarrier<'a> {
                 }
                 Err(error) => {
                     let verdict = not_sent(&relay, &error);
-                    heard.extend(room.iter().map(|who| (*who, Heard::last(verdict.clone()))));
+                    // RFC 8689, 4.2.1: "repeat steps 2-5 with each host on the recipient domain's list of MX hosts".
+                    let may_go_elsewhere =
+                        matches!(error, SendError::Start(StartError::NeedsVerifiedTls | StartError::NeedsRequireTls));
+                    heard.extend(room.iter().map(|who| (*who, Heard { verdict: verdict.clone(), may_go_elsewhere })));
                 }
             }
             waiting.retain(|who| !room.contains(who));
@@ -306,6 +330,9 @@ fn not_sent(relay: &str, error: &SendError) -> Verdict {
         _ if error.is_transient() => Verdict::Deferred(text("4.4.5")),
         SendError::Start(StartError::NeedsEightBitMime) => Verdict::Failed(text("5.6.3")),
         SendError::Start(StartError::NeedsSmtpUtf8) => Verdict::Failed(text("5.6.7")),
+        // RFC 8689, 4.2.1.
+        SendError::Start(StartError::NeedsVerifiedTls) => Verdict::Failed(text("5.7.10")),
+        SendError::Start(StartError::NeedsRequireTls) => Verdict::Failed(text("5.7.30")),
         SendError::Start(StartError::TooBig { .. }) => Verdict::Failed(text("5.3.4")),
         SendError::Start(_) => Verdict::Failed(text("5.5.4")),
         SendError::BareCarriageReturn(_) => Verdict::Failed(text("5.6.11")),

@@ -25,10 +25,10 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// Whether another handshake may succeed although nobody changes anything. A certificate stays as it is, and so does what
-    /// a server can do.
+    /// Whether another handshake may succeed although the server is the same. A certificate stays as it is, and so does what a
+    /// server can do. What is wrong with this host is for now.
     pub fn is_transient(&self) -> bool {
-        matches!(self, TlsError::Timeout | TlsError::Closed | TlsError::Io(_))
+        matches!(self, TlsError::Timeout | TlsError::Closed | TlsError::Io(_) | TlsError::Tls(Error::General(_)))
     }
 
     /// Whether it is about the certificate.
@@ -54,6 +54,7 @@ impl std::error::Error for TlsError {}
 fn write_error(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
     match error {
         Error::InvalidCertificate(fault) => write_fault(f, fault),
+        Error::General(text) => f.write_str(text),
         Error::NoCertificatesPresented => f.write_str("it showed no certificate"),
         Error::AlertReceived(AlertDescription::ProtocolVersion) => {
             f.write_str("the server wants another version of TLS than 1.2 and 1.3")

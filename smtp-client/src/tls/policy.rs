@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 
-use smtp_proto::address::DomainName;
+use smtp_proto::address::{AddressLiteral, Domain, DomainName};
 use smtp_proto::printable::Printable;
 
 use super::{TlsMode, TlsOptions};
@@ -84,7 +85,8 @@ impl TlsPolicyTable {
             Some(name) => (".", name),
             None => ("", *destination),
         };
-        let name = canonical(name).ok_or_else(|| format!("\"{}\" is no domain", Printable(destination)))?;
+        let name = canonical(name).filter(|name| dot.is_empty() || !name.starts_with('['));
+        let name = name.ok_or_else(|| format!("\"{}\" is no domain", Printable(destination)))?;
         match self.modes.insert(format!("{dot}{name}"), mode) {
             None => Ok(()),
             Some(_) => Err(format!("{} is named twice", Printable(destination))),
@@ -105,10 +107,18 @@ impl TlsPolicyTable {
     }
 }
 
-/// In its one spelling; an address in brackets as it is.
+/// In its one spelling. An address is in brackets, whether it was a domain (`[IPv6:2001:db8::1]`) or the name of a server
+/// (`2001:db8::1`, and `[2001:db8::1]` where a port may follow).
 fn canonical(destination: &str) -> Option<String> {
+    let inner = destination.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Ok(address) = inner.unwrap_or(destination).parse::<IpAddr>() {
+        return Some(format!("[{}]", address.to_canonical()));
+    }
     if destination.starts_with('[') {
-        return Some(destination.to_ascii_lowercase());
+        return match destination.parse().ok()? {
+            Domain::Literal(AddressLiteral::Ipv6(address)) => Some(format!("[{}]", IpAddr::V6(address).to_canonical())),
+            domain => Some(domain.to_string().to_ascii_lowercase()),
+        };
     }
     let name: DomainName = destination.strip_suffix('.').unwrap_or(destination).parse().ok()?;
     Some(a_label(&name).into_owned())
@@ -141,6 +151,25 @@ mod tests {
         }
     }
 
+    /// As a domain is written in an address, and as a server is written that takes all mail: a line that meets none of them
+    /// would leave in clear what it says must not be.
+    #[test]
+    fn addresses_in_every_spelling() {
+        for (line, destinations) in [
+            ("[192.0.2.1]", &["[192.0.2.1]", "192.0.2.1"][..]),
+            ("192.0.2.1", &["[192.0.2.1]", "192.0.2.1"]),
+            ("[2001:DB8::1]", &["[IPv6:2001:db8::1]", "2001:db8::1", "2001:db8:0:0::1"]),
+            ("[IPv6:2001:db8:0:0:0:0:0:1]", &["[IPv6:2001:db8::1]", "2001:db8::1"]),
+            ("2001:db8::1", &["[IPv6:2001:db8::1]", "2001:db8::1"]),
+        ] {
+            let table = TlsPolicyTable::parse(&format!("{line} require")).unwrap();
+            for destination in destinations {
+                assert_eq!(table.mode_for(destination), Some(TlsMode::Require), "{line} {destination}");
+            }
+            assert_eq!(table.mode_for("[192.0.2.11]").or(table.mode_for("2001:db8::11")), None);
+        }
+    }
+
     #[test]
     fn lines_that_are_none() {
         for (line, words) in [
@@ -149,6 +178,10 @@ mod tests {
             ("example.org must", "\"must\": write try, require or none"),
             ("example.org implicit", "\"implicit\": write try, require or none"),
             ("exam_ple!.org require", "is no domain"),
+            ("[192.0.2.1 require", "is no domain"),
+            ("[192.0.2.256] require", "is no domain"),
+            (".[192.0.2.1] require", "is no domain"),
+            ("[192.0.2.1] try\n192.0.2.1 none", "192.0.2.1 is named twice"),
             ("a.example try\nA.example none", "A.example is named twice"),
         ] {
             let error = TlsPolicyTable::parse(&format!("# x\n{line}\n")).unwrap_err();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use rustls::client::{WebPkiServerVerifier, danger::ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier, danger::ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, pem, pem::PemObject};
 use rustls::{ClientConfig, Error, RootCertStore};
@@ -20,9 +20,8 @@ pub struct Trust(Arc<Inner>);
 
 struct Inner {
     anchors: Anchors,
-    judge: OnceLock<Result<Arc<dyn ServerCertVerifier>, Error>>,
-    strict: OnceLock<Result<Arc<ClientConfig>, Error>>,
-    opportunistic: OnceLock<Result<Arc<ClientConfig>, Error>>,
+    judge: OnceLock<Arc<dyn ServerCertVerifier>>,
+    strict: OnceLock<Arc<ClientConfig>>,
 }
 
 enum Anchors {
@@ -76,24 +75,34 @@ impl Trust {
     }
 
     fn of(anchors: Anchors) -> Self {
-        let (judge, strict, opportunistic) = Default::default();
-        Trust(Arc::new(Inner { anchors, judge, strict, opportunistic }))
+        let (judge, strict) = Default::default();
+        Trust(Arc::new(Inner { anchors, judge, strict }))
     }
 
     /// Who decides.
     pub(super) fn judge(&self) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-        self.0.judge.get_or_init(|| make_judge(&self.0.anchors)).clone()
+        kept(&self.0.judge, || make_judge(&self.0.anchors))
     }
 
     /// For handshakes that the judge decides.
     pub(super) fn strict(&self) -> Result<Arc<ClientConfig>, Error> {
-        self.0.strict.get_or_init(|| config(self.judge()?)).clone()
+        kept(&self.0.strict, || config(self.judge()?).map(Arc::new))
     }
+}
 
-    /// For handshakes with anybody.
-    pub(super) fn opportunistic(&self) -> Result<Arc<ClientConfig>, Error> {
-        let anybody = || Arc::new(Anybody(PROVIDER.signature_verification_algorithms));
-        self.0.opportunistic.get_or_init(|| config(anybody())).clone()
+/// For one handshake with whomever. No session of it is resumed: in that, nobody shows a certificate or a key.
+pub(super) fn opportunistic() -> Result<(Arc<ClientConfig>, Arc<Anybody>), Error> {
+    let anybody = Arc::new(Anybody::new(PROVIDER.signature_verification_algorithms));
+    let mut config = config(anybody.clone())?;
+    config.resumption = Resumption::disabled();
+    Ok((Arc::new(config), anybody))
+}
+
+/// What was made once. A failure is not kept: the next one who asks may have more luck, a descriptor that was missing, say.
+fn kept<T: Clone>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    match cell.get() {
+        Some(made) => Ok(made.clone()),
+        None => make().map(|made| cell.get_or_init(|| made).clone()),
     }
 }
 
@@ -103,33 +112,37 @@ fn make_judge(anchors: &Anchors) -> Result<Arc<dyn ServerCertVerifier>, Error> {
         verifier.map(Proof::Chain).map_err(|error| Error::General(error.to_string()))
     };
     let proof = match anchors {
-        Anchors::System => chain(Arc::new(system_roots()))?,
+        Anchors::System => chain(Arc::new(system_roots()?))?,
         Anchors::These(roots) => chain(roots.clone())?,
         Anchors::Key(pin) => Proof::Key(*pin),
     };
     Ok(Arc::new(Judge { proof, algorithms: PROVIDER.signature_verification_algorithms }))
 }
 
-/// The list of this host; where it has none, the one that came with the program, which is as old as the program.
-fn system_roots() -> RootCertStore {
+/// The list of this host; where it has none, the one that came with the program, which is as old as the program. A list that is
+/// there and cannot be read is no reason to believe others.
+fn system_roots() -> Result<RootCertStore, Error> {
     let loaded = rustls_native_certs::load_native_certs();
     for error in &loaded.errors {
         log::debug!("authorities that this host trusts: {error}");
     }
     let mut roots = RootCertStore::empty();
+    if let (true, Some(error)) = (loaded.certs.is_empty(), loaded.errors.first()) {
+        return Err(Error::General(format!("the authorities that this host trusts cannot be read: {error}")));
+    }
     let (used, unfit) = roots.add_parsable_certificates(loaded.certs);
     log::debug!("{used} authorities that this host trusts, {unfit} that nobody can read");
     if roots.is_empty() {
         log::warn!("this host has no list of authorities that it trusts; those that came with the program are used");
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    roots
+    Ok(roots)
 }
 
-fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Error> {
+fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(PROVIDER.clone()).with_safe_default_protocol_versions()?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    Ok(Arc::new(builder.with_no_client_auth()))
+    Ok(builder.with_no_client_auth())
 }
 
 impl Default for Trust {

@@ -18,6 +18,10 @@ use super::stream::Stream;
 use super::{is_timeout, until};
 use crate::tls::TlsError;
 
+/// How often what waits in the socket is taken without any of it being said. A server that sends tickets and new keys without
+/// end is one that says nothing.
+const MOST_LOOKS: usize = 256;
+
 pub(super) struct Channel {
     socket: Stream,
     tls: Option<Box<ClientConnection>>,
@@ -67,11 +71,12 @@ impl Channel {
         self.tls = Some(Box::new(connection));
     }
 
-    /// Reads what comes, and waits for it as long as [`Channel::set_read_timeout`] says. 0: the server has closed.
+    /// Reads what comes, and waits for it as long as [`Channel::set_read_timeout`] says. 0: the server has closed. Under TLS
+    /// what comes may be no more than a part of a record; it then says `WouldBlock`, so that whoever waits looks at the time.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.tls {
             None => (&self.socket).read(buffer),
-            Some(tls) => read(tls, &mut &self.socket, buffer),
+            Some(tls) => read(tls, &mut &self.socket, buffer, 1),
         }
     }
 
@@ -80,7 +85,7 @@ impl Channel {
         let mut waiting = Waiting(self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         match &mut self.tls {
             None => waiting.read(buffer),
-            Some(tls) => read(tls, &mut waiting, buffer),
+            Some(tls) => read(tls, &mut waiting, buffer, MOST_LOOKS),
         }
     }
 
@@ -152,26 +157,28 @@ impl Channel {
     }
 }
 
-/// What the library makes of what `source` gives. 0 stands behind a `close_notify`; an end without one is an error, since
-/// anybody can have made it.
-fn read(tls: &mut ClientConnection, source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
+/// What the library makes of what `source` gives, which is asked so often at most. 0 stands behind a `close_notify`; an end
+/// without one is an error, since anybody can have made it.
+fn read(tls: &mut ClientConnection, source: &mut impl Read, buffer: &mut [u8], most_looks: usize) -> io::Result<usize> {
+    for _ in 0..most_looks {
         match tls.reader().read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             read => return read,
         }
         take(tls, source)?;
     }
+    tls.reader().read(buffer)
 }
 
 /// `Ok`: there is something to read.
 fn look(tls: &mut ClientConnection, source: &mut impl Read) -> io::Result<()> {
-    loop {
+    for _ in 0..MOST_LOOKS {
         let state = tls.process_new_packets().map_err(invalid)?;
         if state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() || take(tls, source)? == 0 {
             return Ok(());
         }
     }
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 fn take(tls: &mut ClientConnection, source: &mut impl Read) -> io::Result<usize> {

@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::state::State;
 use super::{Cause, ClientSession, Ending, Event, Failure, ReplyError, Stage, StartError};
 use crate::command::{Auth, Command};
@@ -71,7 +73,7 @@ impl ClientSession {
             return Err(StartError::NotReady);
         }
         let command = Command::Auth(Auth::new(mechanism, initial_response.as_ref()));
-        let is_long = command.to_string().len() + 2 > limits::INITIAL_RESPONSE_LINE_OCTETS;
+        let is_long = Zeroizing::new(command.to_string()).len() + 2 > limits::INITIAL_RESPONSE_LINE_OCTETS;
         let (command, dialogue) = match initial_response {
             Some(response) if is_long => (Command::Auth(Auth::new(mechanism, None)), Dialogue::Begun(response)),
             response => {

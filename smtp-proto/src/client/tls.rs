@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::state::State;
 use super::used::Used;
-use super::{ClientSession, Event};
+use super::{ClientSession, Event, Protocol, StartError};
+use crate::address::ReversePath;
 use crate::extension::{Extension, Extensions};
 use crate::reply::{Class, Reply};
 use crate::reply_parser::ReplyParser;
+use crate::transaction::Transaction;
 
 /// Whether a conversation is under TLS, or is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -50,10 +52,32 @@ impl ClientSession {
             self.config.tls = Tls::Established;
             self.extensions = Extensions::default();
             self.is_authenticated = false;
+            self.is_server_verified = false;
             self.used = Used::default();
             self.replies = ReplyParser::default();
             self.say_hello(now);
         }
+    }
+
+    /// The server has proved under TLS that it is the one who was to be called. The driver says so, which has seen the proof.
+    pub fn handle_server_verified(&mut self) {
+        self.is_server_verified = self.is_tls();
+    }
+
+    /// RFC 8689: a message whose sender requires TLS goes to a server that has proved who it is and promises to require it in
+    /// turn, or nowhere. Two kinds go all the same. A report has nobody who could be told (RFC 8689, 5: it is not to be lost
+    /// for that); and behind LMTP there are mailboxes, and no way that could be required.
+    pub(super) fn check_require_tls(&self, transaction: &mut Transaction) -> Result<(), StartError> {
+        let is_offered = self.is_tls() && self.extensions.has(&Extension::RequireTls);
+        let is_fit = is_offered && self.is_server_verified;
+        if !transaction.parameters.require_tls || is_fit {
+            return Ok(());
+        }
+        if transaction.reverse_path == ReversePath::Null || self.config.protocol == Protocol::Lmtp {
+            transaction.parameters.require_tls = is_offered;
+            return Ok(());
+        }
+        Err(if self.is_server_verified { StartError::NeedsRequireTls } else { StartError::NeedsVerifiedTls })
     }
 
     pub(super) fn tls_step(&self) -> TlsStep {

@@ -185,7 +185,8 @@ impl Exchange {
                 Ok(Secret::default())
             }
             State::TokenRefused(answer) => {
-                self.state = State::TokenRefused(answer);
+                // Once. A server that asked on and on would hold us for ever.
+                self.state = State::Done;
                 Ok(Secret::new(answer))
             }
             State::First(..) | State::Done | State::Failed => Err(ExchangeError::Unexpected),

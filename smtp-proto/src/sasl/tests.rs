@@ -215,6 +215,10 @@ fn tokens() {
     let expected = "user=user@example.com\u{1}auth=Bearer vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==\u{1}\u{1}";
     assert_eq!(message.expose_text(), Some(expected));
     assert_eq!(xoauth2.handle(b"{\"status\":\"400\"}").unwrap().expose(), b"");
+    // Nothing is left to say.
+    for exchange in [&mut bearer, &mut xoauth2] {
+        assert_eq!(exchange.handle(b"more").unwrap_err(), ExchangeError::Unexpected);
+    }
 }
 
 #[test]

@@ -219,7 +219,8 @@ impl ServerSession {
         // RET and ENVID are kept with the message although DSN is not announced: whoever sends them has said what is wanted,
         // and a valid one never changes the reply (RFC 3461, 5).
         let is_offered = !matches!(parameters.body, Some(Body::BinaryMime))
-            && (parameters.auth.is_none() || !self.mechanisms.is_empty());
+            && (parameters.auth.is_none() || !self.mechanisms.is_empty())
+            && (!parameters.require_tls || self.offers_require_tls());
         let refusal = if !is_offered {
             Some(replies::parameter_not_offered())
         } else if reverse_path.mailbox().is_some_and(Mailbox::is_at_unknown_literal) {

@@ -23,6 +23,12 @@ impl ServerSession {
         self.config.starttls && !self.is_tls
     }
 
+    /// Whether MAIL may say REQUIRETLS: "the session itself MUST employ TLS transmission" (RFC 8689, 2). In clear the message
+    /// would be known to others before it was asked that it be not.
+    pub(super) fn offers_require_tls(&self) -> bool {
+        self.config.require_tls && self.is_tls
+    }
+
     /// STARTTLS in `state`, with nothing behind it. In a transaction it is fine, and the transaction is forgotten; but of a
     /// message that comes in chunks the driver holds a part already, and RSET is how that is given up.
     pub(super) fn handle_starttls(&mut self, state: State) {

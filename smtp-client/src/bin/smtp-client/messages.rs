@@ -36,6 +36,7 @@ pub(crate) struct Wishes {
     pub(crate) notify: Option<Notify>,
     pub(crate) ret: Option<Ret>,
     pub(crate) envid: Option<Xtext>,
+    pub(crate) requiretls: bool,
 }
 
 /// Messages that are ready to be sent, in three lists of the same length; no keys where there is no journal.
@@ -146,6 +147,7 @@ fn transaction(content: &Content, wishes: &Wishes) -> Result<Transaction, Header
     let mut transaction = Transaction::new(reverse_path);
     transaction.parameters.ret = wishes.ret;
     transaction.parameters.envid = wishes.envid.clone();
+    transaction.parameters.require_tls = wishes.requiretls;
     transaction.recipients = recipients.into_iter().map(|path| recipient(path, wishes.notify)).collect();
     Ok(transaction)
 }

@@ -129,6 +129,9 @@ pub(crate) struct Send {
     /// a name of yours for the messages, which reports repeat (DSN)
     #[argh(option, arg_name = "name", from_str_fn(arguments::envid))]
     envid: Option<Xtext>,
+    /// the message goes on under TLS only, on the whole way, or comes back (REQUIRETLS, RFC 8689); means --tls require
+    #[argh(switch)]
+    requiretls: bool,
     /// keep a journal of what was sent, and leave out what it says an earlier run has sent: after an interruption, give
     /// the same command again. It lies beside the one file or directory that is named, as FILE.smtp-journal; for several,
     /// for a list and for standard input, name it with --journal
@@ -159,6 +162,10 @@ pub(crate) struct Send {
 }
 
 impl Send {
+    fn default_tls_mode(&self) -> TlsMode {
+        if self.requiretls { TlsMode::Require } else { self.login_wishes().default_mode() }
+    }
+
     fn tls_wishes(&self) -> TlsWishes {
         TlsWishes { mode: self.tls, ca_file: self.ca_file.clone(), pin: self.tls_pin }
     }
@@ -195,10 +202,8 @@ pub(crate) fn run(send: Send) -> ExitCode {
 
 fn start(send: &Send) -> Result<ExitCode, Stopped> {
     check_together(send)?;
-    let access = Access {
-        tls: send.tls_wishes().options(send.login_wishes().default_mode())?,
-        login: send.login_wishes().login()?,
-    };
+    let access =
+        Access { tls: send.tls_wishes().options(send.default_tls_mode())?, login: send.login_wishes().login()? };
     let watch = || {
         let watch = Watch::new(send.transcript, send.transcript_to.as_deref(), &send.called());
         watch.map_err(|error| (exit::CANNOT_CREATE, error))
@@ -237,8 +242,8 @@ fn check_together(send: &Send) -> Result<(), Stopped> {
         "a transcript shows one conversation after the other; leave out --parallel"
     } else if send.lmtp.is_some() && send.server.is_some() {
         "--server and --lmtp say two different things; leave out one of them"
-    } else if send.lmtp.is_some() && send.tls_wishes().is_given() {
-        "LMTP is spoken in clear, on this host or next to it; leave out --tls, --ca-file and --tls-pin"
+    } else if send.lmtp.is_some() && (send.requiretls || send.tls_wishes().is_given()) {
+        "LMTP is spoken in clear, on this host or next to it; leave out --tls, --ca-file, --tls-pin and --requiretls"
     } else if send.lmtp.is_some() && send.user.is_some() {
         "nobody logs in over LMTP; leave out --user"
     } else if send.stop_after.is_some() && (send.resume || send.journal.is_some()) {
@@ -270,8 +275,15 @@ fn prepare(send: &Send) -> Result<Named, Stopped> {
 }
 
 fn wishes(send: &Send) -> Wishes {
-    let Send { from, to, notify, ret, envid, .. } = send;
-    Wishes { from: from.clone(), to: to.clone(), notify: *notify, ret: *ret, envid: envid.clone() }
+    let Send { from, to, notify, ret, envid, requiretls, .. } = send;
+    Wishes {
+        from: from.clone(),
+        to: to.clone(),
+        notify: *notify,
+        ret: *ret,
+        envid: envid.clone(),
+        requiretls: *requiretls,
+    }
 }
 
 /// Where the journal lies: where the command line says, else beside the one file or directory that it names. Of several,

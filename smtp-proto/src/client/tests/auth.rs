@@ -19,6 +19,18 @@ fn asking() -> Talk {
     talk
 }
 
+/// The message of PLAIN, as octets: a driver may write the session into its log.
+#[test]
+fn the_debug_text_of_a_session_shows_no_password() {
+    let mut talk = Talk::ready(ALL);
+    authenticate(&mut talk, Mechanism::Plain, Some("\0ann\0good"));
+    let octets = format!("{:?}", talk.session.output());
+    let octets = octets.trim_matches(['[', ']']);
+    assert!(octets.starts_with("65, 85, 84, 72"), "AUTH: {octets}");
+    let shown = format!("{:?}", talk.session);
+    assert!(!shown.contains(octets) && !shown.contains("AGFubgBnb29k"), "{shown}");
+}
+
 fn refused_auth(events: &[Event]) -> String {
     match events {
         [Event::Auth(AuthEvent::Failed(failure)), Event::Ready] => failure.to_string(),

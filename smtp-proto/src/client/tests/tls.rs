@@ -2,6 +2,7 @@
 
 use super::hello::ending;
 use super::*;
+use crate::address::ReversePath;
 
 const OFFER: &str = "220 mx\r\n250-mx\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250 STARTTLS\r\n";
 
@@ -145,4 +146,45 @@ fn lmtp() {
     assert_eq!(talk.hear("220 mx\r\n250-mx\r\n250 STARTTLS\r\n220 go\r\n"), [Event::StartTls]);
     talk.session.handle_tls_established(talk.now);
     assert_eq!(talk.said(), "LHLO laptop.example.com\r\nSTARTTLS\r\nLHLO laptop.example.com\r\n");
+}
+
+/// Rows X144, X158, X160: to whom a message goes whose sender requires TLS, and with what in its MAIL.
+#[test]
+fn required_of_every_host() {
+    let (with, without) = ("250-mx\r\n250 REQUIRETLS\r\n", "250 mx\r\n");
+    let null = ReversePath::Null;
+    let alice: ReversePath = "<alice@a>".parse().unwrap();
+    let cases = [
+        (true, with, &alice, Ok("MAIL FROM:<alice@a> REQUIRETLS\r\n")),
+        (true, without, &alice, Err(StartError::NeedsRequireTls)),
+        (false, with, &alice, Err(StartError::NeedsVerifiedTls)),
+        (false, without, &alice, Err(StartError::NeedsVerifiedTls)),
+        // A report is not to be lost, and says it where it may.
+        (false, with, &null, Ok("MAIL FROM:<> REQUIRETLS\r\n")),
+        (true, without, &null, Ok("MAIL FROM:<>\r\n")),
+    ];
+    for (is_verified, offer, reverse_path, expected) in cases {
+        let mut talk = under_tls(Tls::Try);
+        if is_verified {
+            talk.session.handle_server_verified();
+        }
+        talk.hear(offer);
+        talk.said();
+        let mut transaction = transaction(&["<bob@b>"]);
+        transaction.reverse_path = reverse_path.clone();
+        transaction.parameters.require_tls = true;
+        let started = talk.session.start(transaction, talk.now);
+        assert_eq!(
+            started.map(|()| talk.said()),
+            expected.map(str::to_owned),
+            "{is_verified} {offer:?} {reverse_path}"
+        );
+    }
+    // What was proved in clear is no proof.
+    let mut talk = Talk::new();
+    talk.session.handle_server_verified();
+    talk.hear(&format!("220 mx\r\n{with}"));
+    let mut transaction = transaction(&["<bob@b>"]);
+    transaction.parameters.require_tls = true;
+    assert_eq!(talk.session.start(transaction, talk.now), Err(StartError::NeedsVerifiedTls));
 }

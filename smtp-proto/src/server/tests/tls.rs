@@ -168,3 +168,19 @@ fn time_and_limits() {
     host.agree("EHLO client.example");
     assert_eq!(host.code("NOOP"), 421);
 }
+
+/// Row X157: REQUIRETLS is for clients under TLS, where the host honours it.
+#[test]
+fn require_tls_is_offered_under_tls_only() {
+    for (is_honoured, is_secured) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut host = Host::with(Config { require_tls: is_honoured, ..offering() }, accept_all);
+        if is_secured {
+            host.agree_all(&["EHLO client.example", "STARTTLS"]);
+            host.establish_tls();
+        }
+        let offered = host.say("EHLO client.example").lines().any(|line| line.ends_with("REQUIRETLS"));
+        assert_eq!(offered, is_honoured && is_secured);
+        let code = host.code("MAIL FROM:<a@a> REQUIRETLS");
+        assert_eq!(code, if is_honoured && is_secured { 250 } else { 555 }, "{is_honoured} {is_secured}");
+    }
+}

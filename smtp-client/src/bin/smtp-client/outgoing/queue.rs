@@ -52,6 +52,9 @@ pub(crate) struct Queue {
     /// a name of yours for the messages, which reports repeat (DSN)
     #[argh(option, arg_name = "name", from_str_fn(arguments::envid))]
     envid: Option<Xtext>,
+    /// the messages go on under TLS only, on the whole way, or come back (REQUIRETLS, RFC 8689)
+    #[argh(switch)]
+    requiretls: bool,
     /// the messages (default: one from standard input, which may also be named -)
     #[argh(positional, arg_name = "file")]
     files: Vec<PathBuf>,
@@ -72,8 +75,8 @@ impl Queue {
     fn run(self) -> Result<(), Stopped> {
         let nothing_queued = |(code, text): Stopped| (code, format!("{text}; nothing was queued"));
         let files = messages::files(&self.files, None).map_err(nothing_queued)?;
-        let Queue { from, to, notify, ret, envid, .. } = self;
-        let wishes = Wishes { from, to, notify, ret, envid };
+        let Queue { from, to, notify, ret, envid, requiretls, .. } = self;
+        let wishes = Wishes { from, to, notify, ret, envid, requiretls };
         let prepared = messages::prepare(&files, &wishes, None).map_err(nothing_queued)?;
         let maildrop = Maildrop::open(&self.spool).map_err(|error| not_opened(&error))?;
         let ids = IdSource::new(0).map_err(|error| failed(&error))?;
