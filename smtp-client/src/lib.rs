@@ -54,11 +54,11 @@ pub mod queue_id;
 pub mod quoted;
 pub mod queue;
 pub mod logging;
-pub mod command_line;
 
 pub use batch::{Batch, Message, Plan, Retries};
 pub use connection::{Connection, Options};
 pub use content::Content;
 pub use smtp_proto as proto;
 pub use smtp_spool as spool;
+pub use smtp_spool::command_line;
 pub use source::Source;

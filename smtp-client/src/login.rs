@@ -37,7 +37,10 @@ pub struct Login {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoginError {
     /// It does not ask: it offers no AUTH, at least not on this connection.
-    NotOffered,
+    NotOffered {
+        /// Whether this was asked without TLS, under which it may well be offered.
+        in_clear: bool,
+    },
     /// It does not offer the mechanism that was wished for, but these.
     NotThis(Mechanism, Vec<Mechanism>),
     /// It offers none that is known here.
@@ -70,7 +73,10 @@ fn names(mechanisms: &[Mechanism]) -> String {
 impl fmt::Display for LoginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LoginError::NotOffered => f.write_str("the server does not let anybody log in here"),
+            LoginError::NotOffered { in_clear: false } => f.write_str("the server does not let anybody log in here"),
+            LoginError::NotOffered { in_clear: true } => {
+                f.write_str("the server does not let anybody log in without TLS, and this connection is in clear")
+            }
             LoginError::NotThis(wanted, offered) if offered.is_empty() => {
                 write!(f, "the server does not offer {wanted}, and nothing else that is known here")
             }
@@ -79,12 +85,12 @@ impl fmt::Display for LoginError {
             }
             LoginError::Unknown => f.write_str("the server offers no way to log in that is known here"),
             LoginError::Unsafe(None) => {
-                f.write_str("the server wants the password itself, and the connection is in clear; it was not sent")
+                f.write_str("the server wants the password itself, and the connection is in clear; it has not heard it")
             }
             LoginError::Unsafe(Some(reason)) => {
                 write!(
                     f,
-                    "the server wants the password itself and has not proved who it is ({reason}); it was not sent"
+                    "the server wants the password itself and has not proved who it is ({reason}); it has not heard it"
                 )
             }
             LoginError::Refused(mechanism, failure) => write!(f, "{mechanism}: {}", failure.cause),
@@ -158,7 +164,8 @@ pub(crate) struct Surroundings {
 
 /// What is tried, in this order; the second only if the first is refused for good.
 pub(crate) fn plan(login: &Login, surroundings: &Surroundings) -> Result<Vec<Mechanism>, LoginError> {
-    let offered = surroundings.offered.as_ref().ok_or(LoginError::NotOffered)?;
+    let offered =
+        surroundings.offered.as_ref().ok_or(LoginError::NotOffered { in_clear: surroundings.verified == Err(None) })?;
     let has_binding = surroundings.has_binding;
     let usable = |mechanism: &Mechanism| *mechanism != Mechanism::ScramSha256Plus || has_binding;
     let mut wanted: Vec<Mechanism> = match login.mechanism {
@@ -233,6 +240,8 @@ mod tests {
             assert_eq!(plan(&login(wanted, tells), &surroundings), expected, "{wanted:?} {tells} {surroundings:?}");
         }
         let silent = Surroundings { offered: None, verified: Ok(()), has_binding: true };
-        assert_eq!(plan(&login(None, true), &silent), Err(LoginError::NotOffered));
+        assert_eq!(plan(&login(None, true), &silent), Err(LoginError::NotOffered { in_clear: false }));
+        let in_clear = Surroundings { verified: Err(None), ..silent };
+        assert_eq!(plan(&login(None, true), &in_clear), Err(LoginError::NotOffered { in_clear: true }));
     }
 }

@@ -34,13 +34,12 @@ impl RelayRoute {
         *self != RelayRoute::None
     }
 
-    /// Networks from which everybody may send to other domains make no sense without a way there. An error begins with the
-    /// name of the setting.
+    /// Networks from which everybody may send to other domains make no sense without a way there.
     pub fn check<Network>(&self, relay_from: &[Network]) -> Result<(), String> {
         if relay_from.is_empty() || self.is_relaying() {
             return Ok(());
         }
-        Err("relay-from is of no use without relay; add relay mx or relay smart:HOST:PORT".to_owned())
+        Err("--relay-from is of no use without --relay: add --relay mx or --relay smart:HOST:PORT".to_owned())
     }
 }
 

@@ -132,12 +132,18 @@ fn name_and_value(line: &str) -> (&str, &str) {
 /// A line as words of the command line.
 fn setting(line: &str, directory: &Path) -> Result<[String; 2], String> {
     let (name, value) = name_and_value(line);
-    let is_setting = !matches!(name, "config" | "check" | "help" | "allow-plaintext-auth") && !name.starts_with('-');
-    if !is_setting {
+    if matches!(name, "config" | "check" | "allow-plaintext-auth") {
+        return Err(format!("\"{name}\" stands on the command line only"));
+    }
+    if name == "help" || name.starts_with('-') {
         return Err(no_setting(name));
     }
     if value.is_empty() {
         return Err(format!("\"{name}\" has no value"));
+    }
+    // Else a directory of that name is made.
+    if value.starts_with('=') {
+        return Err(format!("{name}: write the value without ="));
     }
     if line.contains(" #") || line.contains("\t#") {
         return Err(format!("{name}: comments stand on lines of their own"));
@@ -244,7 +250,8 @@ mod tests {
         for (text, expected) in [
             ("lisen 0.0.0.0:25\n", "\"lisen\" is no setting"),
             ("--threads 4\n", "\"--threads\" is no setting"),
-            ("check x\n", "\"check\" is no setting"),
+            ("check x\n", "\"check\" stands on the command line only"),
+            ("spool = mail\n", "spool: write the value without ="),
             ("threads\n", "\"threads\" has no value"),
             ("threads 4 # a few\n", "threads: comments stand on lines of their own"),
             ("spool\t# where\n", "spool: comments stand on lines of their own"),

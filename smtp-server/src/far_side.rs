@@ -71,6 +71,11 @@ impl FarSide {
     /// deliver where no reader looks, and nobody would see the mail that is there.
     pub(crate) fn check_layout(&self) -> Result<(), Failure> {
         let Deliver::Maildir(root) = &self.deliver else { return Ok(()) };
+        let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent.filter(|parent| !root.exists() && !parent.is_dir()) {
+            let place = format!("--deliver maildir:{}", root.display());
+            return Err(Failure::new(exit::SPOOL, format!("{place}: there is no directory {parent:?} to make it in")));
+        }
         let addressing = self.addressing.get();
         let Some(found) = self.layout().find_other(root, addressing.domains()) else { return Ok(()) };
         let (number, place) = match self.layout() {

@@ -55,7 +55,7 @@ pub(crate) struct Options {
     /// the private key of the certificate, as PEM, without a passphrase; read again when it changes
     #[argh(option, arg_name = "pem")]
     pub(crate) tls_key: Option<PathBuf>,
-    /// who may log in, and so send to other domains: `name:{{SCHEME}}hash` a line, as `smtp-server hash-password` makes them;
+    /// who may log in, and so send to other domains: `name:{SCHEME}hash` a line, as `smtp-server hash-password` makes them;
     /// read again when it changes
     #[argh(option, arg_name = "file")]
     pub(crate) users: Option<PathBuf>,
@@ -298,9 +298,13 @@ pub(crate) enum Deliver {
     Lmtp(LmtpServer),
 }
 
-/// Reads the command line; see [`command_line::read`].
+/// Reads the command line; see [`command_line::read_command`].
 pub(crate) fn read() -> Result<CommandLine, ExitCode> {
-    command_line::read(PROGRAM, env!("CARGO_PKG_VERSION"), |word| word)
+    command_line::read_command(PROGRAM, env!("CARGO_PKG_VERSION"), is_command, |_, word| word)
+}
+
+fn is_command(word: &str) -> bool {
+    matches!(word, "explain" | "hash-password" | "schedule")
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -126,12 +126,7 @@ pub(crate) fn policy(settings: &Settings, reloader: &Reloader<LocalAddressing>) 
 /// What addresses mean here, and how to find out again.
 pub(crate) fn addressing(settings: &Settings, hostname: &DomainName) -> Result<Reloader<LocalAddressing>, Failure> {
     let options = &settings.options;
-    options
-        .relay
-        .clone()
-        .unwrap_or_default()
-        .check(&options.relay_from)
-        .map_err(|error| wrong(format!("--{error}")))?;
+    options.relay.clone().unwrap_or_default().check(&options.relay_from).map_err(wrong)?;
     let files = options.recipients.iter().chain(&options.aliases).cloned().collect();
     let (settings, hostname) = (settings.clone(), hostname.clone());
     Reloader::new(files, move || read_addressing(&settings, &hostname)).map_err(wrong)
@@ -232,6 +227,9 @@ fn relay_tls(settings: &Settings, table: &Current<TlsPolicyTable>) -> Result<Rel
     match options.relay.clone().unwrap_or_default() {
         RelayRoute::None if is_given.contains(&true) => {
             return Err(wrong("--relay-tls, --relay-ca-file and --tls-policy are of no use without --relay"));
+        }
+        _ if mode == TlsMode::None && options.relay_ca_file.is_some() && options.tls_policy.is_none() => {
+            return Err(wrong("--relay-ca-file is of no use with --relay-tls none: leave out one of them"));
         }
         RelayRoute::Mx if mode == TlsMode::Implicit => {
             return Err(wrong("--relay-tls implicit is for a smart host: mail exchangers know TLS by STARTTLS only"));

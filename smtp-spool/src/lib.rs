@@ -154,6 +154,8 @@ pub mod control;
 pub mod reader;
 pub mod listing;
 
+pub mod command_line;
+
 pub use claim::{Claim, Lane, Outcome, Owes, Settled, Settlement, WorkerId};
 pub use envelope::{Envelope, Recipient};
 pub use error::{OpenError, ReadError, StoreError};

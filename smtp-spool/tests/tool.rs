@@ -204,6 +204,14 @@ fn the_command_line_is_explained() {
         let (code, text, error) = place.run(arguments);
         assert_eq!((code, text.as_str(), error.lines().count()), (64, "", 1), "{arguments:?} {error}");
     }
+    for (arguments, expected) in [
+        (&["frobnicate"][..], "unrecognized argument: frobnicate; see smtp-spool --help"),
+        (&["hold"], "needs id; see smtp-spool hold --help"),
+        (&["list", "--spool"], "unrecognized argument: --spool; see smtp-spool list --help"),
+    ] {
+        assert_eq!(place.run(arguments).2, format!("smtp-spool: {expected}\n"));
+    }
+    assert!(place.run(&["list", "--spool", "another"]).2.ends_with(": given twice\n"));
     let text = |arguments: &[&str]| {
         let output = tool(place.parent.path(), arguments);
         assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{arguments:?}");
@@ -214,15 +222,17 @@ fn the_command_line_is_explained() {
         let short = [&arguments[..arguments.len() - 1], &["-h"]].concat();
         assert_eq!(text(arguments), text(&short));
     }
-    let text = text(&["--help"]);
+    let help = text(&["--help"]);
     for word in
         ["--spool", "list", "show", "export", "remove", "check", "retry-now", "  0 all is well", "66", "--version"]
     {
-        assert!(text.contains(word), "{word} in {text}");
+        assert!(help.contains(word), "{word} in {help}");
     }
     for command in ["list", "stats", "check", "show x", "export x", "remove x", "hold x", "release x", "retry-now x"] {
         let words: Vec<_> = command.split(' ').collect();
         assert_eq!(tool(&place.path("spool"), &words).status.code(), Some(66), "{command}");
     }
+    // The spool may be named behind the command, as in the other programs.
+    assert_eq!(text(&["list", "--spool", "spool", "--json"]), text(&["--spool", "spool", "list", "--json"]));
     assert!(!place.path("spool/spool").exists(), "looking for a spool makes none");
 }

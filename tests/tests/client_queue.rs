@@ -311,6 +311,7 @@ fn mistakes() {
         (&["retry"], 64, "or --all"),
         (&["retry", "--all", "x"], 64, "or --all"),
         (&["flush", "--mx", "--server", "a"], 64, "leave out one of them"),
+        (&["flush", "--mx", "--tls", "implicit"], 64, "--tls implicit is for --server: "),
         (&["flush", "--dns", "192.0.2.1"], 64, "--dns is of no use without --mx"),
         (&["queue", "/nonexistent/letter"], 66, "nothing was queued"),
         (&["queue", &file], 65, "nothing was queued"),

@@ -130,13 +130,14 @@ fn messages_under_tls() {
 fn certificates_that_prove_nothing() {
     let world = World::new();
     let authority = &world.authority;
-    let cases: [(Identity, &str); 6] = [
+    let cases: [(Identity, &str); 7] = [
         (authority.issue_expired().unwrap(), "no TLS: its certificate has expired: it was valid until "),
         (authority.issue_not_yet_valid().unwrap(), "no TLS: its certificate is not valid yet: it will be from "),
         (
             authority.issue_for(&[HOST, "*.example.test"]).unwrap(),
             "its certificate is not for 127.0.0.1, but for mx.example.test, *.example.test;",
         ),
+        (authority.issue_for(&["::1"]).unwrap(), "its certificate is not for 127.0.0.1, but for ::1;"),
         (authority.issue_for(&[]).unwrap(), "its certificate is not for 127.0.0.1, nor for any other name;"),
         (Authority::new("another").unwrap().issue().unwrap(), "nobody who is trusted has issued its certificate"),
         (Identity::self_signed().unwrap(), "its certificate is self-signed, and not one that is trusted"),

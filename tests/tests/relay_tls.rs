@@ -178,12 +178,18 @@ fn settings_that_make_no_sense() {
     let (empty, bad) = (site.write("empty", ""), site.write("bad", "example.org implicit\n"));
     let deliver = format!("maildir:{}", site.path("mail").display());
     let relaying = ["--deliver", &deliver, "--relay", "smart:127.0.0.1:1"];
-    let cases: [(&[&str], i32, &str); 6] = [
+    let cases: [(&[&str], i32, &str); 8] = [
         (&["--relay-tls", "try"], 78, "--relay-tls, --relay-ca-file and --tls-policy are of no use without --relay"),
         (
             &["--deliver", &deliver, "--relay", "mx", "--relay-tls", "implicit"],
             78,
             "--relay-tls implicit is for a smart host",
+        ),
+        (&["--relay-from", "192.0.2.0/24"], 78, "--relay-from is of no use without --relay: add --relay mx or "),
+        (
+            &[&relaying[..], &["--relay-tls", "none", "--relay-ca-file", &empty]].concat(),
+            78,
+            "--relay-ca-file is of no use with --relay-tls none: ",
         ),
         (&["--relay-tls", "always"], 64, "--relay-tls \"always\": write none, try, require or implicit"),
         (&[&relaying[..], &["--relay-ca-file", &empty]].concat(), 78, "empty: there is no certificate in it"),

@@ -141,7 +141,7 @@ fn settings_that_cannot_be() {
     assert!(code == 78 && said.contains("config:1: users wrong: line 2: "), "{said}");
     let config = place.write("config", "allow-plaintext-auth yes\n");
     let (code, said) = place.check(&["--config", &config]);
-    assert!(code == 78 && said.contains("\"allow-plaintext-auth\" is no setting"), "{said}");
+    assert!(code == 78 && said.contains("\"allow-plaintext-auth\" stands on the command line only"), "{said}");
 }
 
 #[test]

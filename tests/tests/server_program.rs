@@ -135,6 +135,8 @@ fn checking_settings() {
         ("config other\n", ":1: "),
         ("# only\n--threads 2\n", ":2: "),
         ("hostname caf\u{e9}\n", ":1: "),
+        ("spool = mail\n", ":1: spool: write the value without ="),
+        ("allow-plaintext-auth\n", ":1: \"allow-plaintext-auth\" stands on the command line only"),
     ] {
         let config = place.write("bad.conf", text);
         let (code, said) = failure(&["--check", "--config", &config]);
@@ -144,6 +146,11 @@ fn checking_settings() {
     assert!(code == 78 && said.contains("bad list.txt: line 2: "), "{said}");
     let (code, said) = failure(&["--check", "--recipients", &list, "--domain", "example.com"]);
     assert!(code == 78 && said.ends_with(": line 3: example.org is not served here; add --domain"), "{said}");
+    let (code, said) = failure(&["--check", "--deliver", "maildir:/nowhere/mail"]);
+    assert_eq!(
+        (code, said.as_str()),
+        (73, "smtp-server: --deliver maildir:/nowhere/mail: there is no directory \"/nowhere\" to make it in")
+    );
     let (_, said) = failure(&["--check", "--recipients", "nofile"]);
     assert!(said.starts_with("smtp-server: --recipients nofile: No such file"), "{said}");
     let config = place.write("bad.conf", "# mail\nrecipients nofile\n");
@@ -185,7 +192,7 @@ fn explaining_an_address() {
     let list = place.write("bad.txt", "a b\n");
     for (arguments, code, expected) in [
         (&["alice"][..], 64, "address \"alice\": the address needs @ and a domain"),
-        (&[], 64, "needs address; see smtp-server --help"),
+        (&[], 64, "needs address; see smtp-server explain --help"),
         (&["a@b", "c@d"], 64, "unrecognized argument: c@d"),
         (&["a@b", "--listen", "127.0.0.1:1"], 64, "unrecognized argument: --listen"),
         (&["--recipients", &list, "a@b"], 78, "bad.txt: line 1: "),

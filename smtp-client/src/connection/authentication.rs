@@ -26,7 +26,7 @@ impl Connection {
             },
             has_binding: matches!(binding, Binding::Exporter(_)),
         };
-        let mut result = Err(LoginError::NotOffered);
+        let mut result = Err(LoginError::NotOffered { in_clear: self.tls().is_none() });
         match login::plan(login, &surroundings) {
             Err(error) => result = Err(error),
             Ok(mechanisms) => {
@@ -71,7 +71,7 @@ impl Connection {
         };
         let now = self.now();
         if self.session.authenticate(mechanism, exchange.initial_response(), now).is_err() {
-            return Ok(Err(LoginError::NotOffered));
+            return Ok(Err(LoginError::NotOffered { in_clear: self.tls().is_none() }));
         }
         // What made us break the dialogue off; the server's words to that say less.
         let mut ours = None;

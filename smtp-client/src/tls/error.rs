@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
@@ -98,9 +99,11 @@ fn write_fault(f: &mut fmt::Formatter<'_>, fault: &CertificateError) -> fmt::Res
 }
 
 /// `DnsName("mx.example.org")` and `IpAddress(192.0.2.1)`, as the library says, without what only programmers read.
-fn bare(name: &str) -> &str {
+fn bare(name: &str) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    inner.map_or(name, |inner| inner.trim_matches('"'))
+    let inner = inner.map_or(name, |inner| inner.trim_matches('"'));
+    // The library writes `0::1`.
+    inner.parse().map_or_else(|_| inner.to_owned(), |address: IpAddr| address.to_string())
 }
 
 fn date(time: UnixTime) -> Timestamp {

@@ -65,8 +65,8 @@ use report::Reporter;
 )]
 pub(crate) struct Send {
     /// the server to call, HOST:PORT (default 127.0.0.1:2525; without a port, 25)
-    #[argh(option, arg_name = "host:port", default = "arguments::default_server()", from_str_fn(arguments::server))]
-    server: ServerName,
+    #[argh(option, arg_name = "host:port", from_str_fn(arguments::server))]
+    server: Option<ServerName>,
     /// a server of LMTP (RFC 2033) to call instead, HOST:PORT or unix:PATH: one that has the mailboxes
     #[argh(option, arg_name = "server", from_str_fn(arguments::lmtp_server))]
     lmtp: Option<LmtpServer>,
@@ -181,10 +181,10 @@ impl Send {
     }
 
     /// Whom the messages go to, by the name that was given.
-    fn called(&self) -> &(dyn fmt::Display + Sync) {
+    fn called(&self) -> Box<dyn fmt::Display + Sync> {
         match &self.lmtp {
-            Some(server) => server,
-            None => &self.server,
+            Some(server) => Box::new(server.clone()),
+            None => Box::new(self.server.clone().unwrap_or_default()),
         }
     }
 }
@@ -205,7 +205,7 @@ fn start(send: &Send) -> Result<ExitCode, Stopped> {
     let access =
         Access { tls: send.tls_wishes().options(send.default_tls_mode())?, login: send.login_wishes().login()? };
     let watch = || {
-        let watch = Watch::new(send.transcript, send.transcript_to.as_deref(), send.called());
+        let watch = Watch::new(send.transcript, send.transcript_to.as_deref(), &send.called());
         watch.map_err(|error| (exit::CANNOT_CREATE, error))
     };
     let (watch, code) = if send.stop_after == Some(StopAfter::Ehlo) {
@@ -240,6 +240,8 @@ struct Named {
 fn check_together(send: &Send) -> Result<(), Stopped> {
     let text = if send.parallel > 1 && (send.transcript || send.transcript_to.is_some()) {
         "a transcript shows one conversation after the other; leave out --parallel"
+    } else if send.lmtp.is_some() && send.server.is_some() {
+        "--server and --lmtp say two different things; leave out one of them"
     } else if send.lmtp.is_some() && (send.requiretls || send.tls_wishes().is_given()) {
         "LMTP is spoken in clear, on this host or next to it; leave out --tls, --ca-file, --tls-pin and --requiretls"
     } else if send.lmtp.is_some() && send.user.is_some() {
@@ -344,7 +346,8 @@ fn deliver(send: &Send, access: &Access, Named { mut batch, names }: Named, watc
     };
     // A transcript goes where the bar would be.
     let interruption = (!send.transcript).then_some(interruption);
-    let reporter = Reporter::new(&names, send.called(), send.json, batch.sent_before(), interruption);
+    let called = send.called();
+    let reporter = Reporter::new(&names, &called, send.json, batch.sent_before(), interruption);
     batch.send(&plan, &reporter, &|| connect(send, access, watch, give_up_at));
     reporter.summarise(&batch);
     let codes = exit::code(batch.reports().map(|report| report.delivery));
@@ -364,7 +367,7 @@ fn connect(
         Options { hello_name, chunking, tls, login, give_up_at, observer: watch.observer(), ..Options::default() };
     let connection = match &send.lmtp {
         Some(server) => Connection::open_lmtp(server, options)?,
-        None => Connection::open_to(&send.server, options)?,
+        None => Connection::open_to(&send.server.clone().unwrap_or_default(), options)?,
     };
     let wants_reports = send.notify.is_some() || send.ret.is_some() || send.envid.is_some();
     if wants_reports && !connection.extensions().has(&Extension::Dsn) {

@@ -16,7 +16,7 @@ use crate::show::copy;
 #[argh(subcommand, name = "export", help_triggers("-h", "--help", "help"))]
 pub(crate) struct Export {
     /// the directory for the files; made if there is none
-    #[argh(positional, arg_name = "DIR")]
+    #[argh(positional, arg_name = "dir")]
     directory: PathBuf,
 }
 

@@ -19,7 +19,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::{FromArgs, SubCommands};
+use smtp_spool::command_line;
 
 use failure::Failure;
 use smtp_proto::printable::Printable;
@@ -28,7 +29,7 @@ use smtp_proto::printable::Printable;
 #[derive(FromArgs)]
 #[argh(
     help_triggers("-h", "--help", "help"),
-    note = "All of it may be used while the server runs. `smtp-spool --version` prints the version.",
+    note = "All of it may be used while the server runs. `smtp-spool COMMAND --help` explains a command, `smtp-spool --version` prints the version.",
     error_code(0, "all is well"),
     error_code(64, "the command line is wrong"),
     error_code(65, "a stored file is corrupt"),
@@ -39,8 +40,8 @@ use smtp_proto::printable::Printable;
     error_code(77, "not allowed; the spool belongs to another user")
 )]
 struct Arguments {
-    /// the spool directory (default: ./spool)
-    #[argh(option, arg_name = "DIR", default = "PathBuf::from(\"./spool\")")]
+    /// the spool directory (default ./spool); may stand behind the command, too
+    #[argh(option, arg_name = "dir", default = "PathBuf::from(\"./spool\")")]
     spool: PathBuf,
     #[argh(subcommand)]
     command: Command,
@@ -62,11 +63,13 @@ enum Command {
 
 fn main() -> ExitCode {
     start_log();
-    let result = parse().and_then(|arguments| {
-        let mut output = io::BufWriter::new(io::stdout().lock());
-        run(&arguments, &mut output)?;
-        output.flush().map_err(Failure::output)
-    });
+    let read = command_line::read_with_option("smtp-spool", env!("CARGO_PKG_VERSION"), is_command, "--spool");
+    let arguments: Arguments = match read {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    let result = run(&arguments, &mut output).and_then(|()| output.flush().map_err(Failure::output));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -77,31 +80,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads the command line. Help and the version are written to standard output at once.
-fn parse() -> Result<Arguments, Failure> {
-    let texts = std::env::args_os().skip(1).map(|text| text.into_string());
-    let texts: Vec<_> = texts
-        .collect::<Result<_, _>>()
-        .map_err(|text| Failure::usage(format!("the argument {text:?} is not in UTF-8")))?;
-    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-    if texts == ["--version"] {
-        return Err(said(concat!("smtp-spool ", env!("CARGO_PKG_VERSION"))));
-    }
-    Arguments::from_args(&["smtp-spool"], &texts).map_err(|exit| match exit.status {
-        Ok(()) => said(exit.output.trim_end()),
-        Err(()) => {
-            let words: Vec<_> = exit.output.split_whitespace().collect();
-            Failure::usage(format!("{}; see smtp-spool --help", words.join(" ")))
-        }
-    })
-}
-
-/// Ends with this on standard output.
-fn said(text: &str) -> Failure {
-    match writeln!(io::stdout(), "{text}") {
-        Ok(()) => Failure::silent(0),
-        Err(error) => Failure::output(error),
-    }
+fn is_command(word: &str) -> bool {
+    Command::COMMANDS.iter().any(|command| command.name == word)
 }
 
 fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Failure> {

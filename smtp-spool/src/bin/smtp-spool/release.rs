@@ -15,7 +15,7 @@ use crate::show::parse_id;
 #[argh(subcommand, name = "release", help_triggers("-h", "--help", "help"))]
 pub(crate) struct Release {
     /// the id of the message
-    #[argh(positional, arg_name = "ID")]
+    #[argh(positional, arg_name = "id")]
     id: String,
 }
 

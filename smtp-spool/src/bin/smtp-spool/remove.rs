@@ -18,7 +18,7 @@ pub(crate) struct Remove {
     #[argh(switch)]
     report: bool,
     /// the id of the message
-    #[argh(positional, arg_name = "ID")]
+    #[argh(positional, arg_name = "id")]
     id: String,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct RetryNow {
     #[argh(switch)]
     all: bool,
     /// the id of the message
-    #[argh(positional, arg_name = "ID")]
+    #[argh(positional, arg_name = "id")]
     id: Option<String>,
 }
 

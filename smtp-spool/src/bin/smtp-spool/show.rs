@@ -17,7 +17,7 @@ pub(crate) struct Show {
     #[argh(switch)]
     envelope: bool,
     /// the id of the message
-    #[argh(positional, arg_name = "ID")]
+    #[argh(positional, arg_name = "id")]
     id: String,
 }
 

@@ -268,6 +268,9 @@ impl Flush {
         if self.mx && self.user.is_some() {
             return usage("mail exchangers are strangers, to whom nobody logs in; leave out --mx or --user");
         }
+        if self.mx && self.tls == Some(TlsMode::Implicit) {
+            return usage("--tls implicit is for --server: mail exchangers know TLS by STARTTLS only");
+        }
         let tls = wishes.options(login.default_mode())?;
         let outside = Outside::new(route, self.hello.clone(), Own::default(), resolver);
         Ok(outside.with_tls(tls).with_login(login.login()?))

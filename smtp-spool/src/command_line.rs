@@ -11,38 +11,62 @@ use smtp_proto::printable::Printable;
 /// EX_USAGE: the command line is wrong.
 pub const USAGE: u8 = 64;
 
-/// Reads the command line of `program`. `replace` may put another word in the place of one that argh would not take. What
-/// there is to say instead of going on is said here; what comes back then is the exit code.
-pub fn read<T: FromArgs>(program: &str, version: &str, replace: fn(&str) -> &str) -> Result<T, ExitCode> {
-    read_words(program, version, |_| false, |_, word| replace(word))
-}
-
-/// The same for a program whose first word may be a command, of which mistakes behind it then speak. `replace` is given the
-/// word before, too.
+/// Reads the command line of `program`, whose first word may be a command, of which mistakes behind it then speak. `replace`
+/// may put another word in the place of one that argh would not take; it is given the word before, too. What there is to say
+/// instead of going on is said here; what comes back then is the exit code.
 pub fn read_command<T: FromArgs>(
     program: &str,
     version: &str,
     is_command: fn(&str) -> bool,
-    replace: for<'a> fn(&str, &'a str) -> &'a str,
+    replace: impl for<'a> Fn(&str, &'a str) -> &'a str,
 ) -> Result<T, ExitCode> {
-    read_words(program, version, is_command, replace)
+    read_words(program, version, is_command, |words| {
+        for at in (0..words.len()).rev() {
+            words[at] = replace(if at == 0 { "" } else { words[at - 1] }, words[at]);
+        }
+    })
+}
+
+/// The same for a program with an option of its own in front of its commands. It may stand behind them, too: who uses several
+/// programs should not have to know which of them wants it where.
+pub fn read_with_option<T: FromArgs>(
+    program: &str,
+    version: &str,
+    is_command: fn(&str) -> bool,
+    option: &str,
+) -> Result<T, ExitCode> {
+    read_words(program, version, is_command, |words| to_front(option, words))
+}
+
+/// Brings an option and its value to the front, where argh looks for it. What stands behind `--` is no option.
+fn to_front(option: &str, words: &mut [&str]) {
+    let options = words.iter().take_while(|word| **word != "--");
+    let at = options.enumerate().filter(|(_, word)| **word == option).map(|(at, _)| at).last();
+    // One without a value stays where it is, to be complained about.
+    if let Some(found) = at.and_then(|at| words.get_mut(..at + 2)) {
+        found.rotate_right(2);
+    }
 }
 
 fn read_words<T: FromArgs>(
     program: &str,
     version: &str,
-    is_command: impl Fn(&str) -> bool,
-    replace: impl for<'a> Fn(&str, &'a str) -> &'a str,
+    is_command: fn(&str) -> bool,
+    arrange: impl FnOnce(&mut [&str]),
 ) -> Result<T, ExitCode> {
     let words: Result<Vec<String>, _> = std::env::args_os().skip(1).map(|word| word.into_string()).collect();
     let words =
         words.map_err(|word| wrong(program, &format!("an argument is not UTF-8: {}", word.to_string_lossy())))?;
-    let previous = std::iter::once("").chain(words.iter().map(String::as_str));
-    let words: Vec<&str> = words.iter().zip(previous).map(|(word, previous)| replace(previous, word)).collect();
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    arrange(&mut words);
     if words == ["--version"] {
         return Err(say(&format!("{program} {version}")));
     }
-    let command = words.first().filter(|word| is_command(word));
+    let command = match words.as_slice() {
+        [option, _, command, ..] if option.starts_with("--") => Some(command),
+        words => words.first(),
+    };
+    let command = command.filter(|word| is_command(word));
     let whose_help = command.map_or_else(|| program.to_owned(), |command| format!("{program} {command}"));
     T::from_args(&[program], &words).map_err(|early| match early.status {
         Ok(()) => say(early.output.trim_end()),
@@ -98,6 +122,23 @@ pub fn explain(program: &str, output: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_option_of_the_program_behind_its_command() {
+        for (words, expected) in [
+            ("list --spool a", "--spool a list"),
+            ("show --envelope --spool a x", "--spool a show --envelope x"),
+            ("--spool a list", "--spool a list"),
+            ("--spool a list --spool b", "--spool b --spool a list"),
+            ("list --spool", "list --spool"),
+            ("show -- --spool a", "show -- --spool a"),
+            ("", ""),
+        ] {
+            let mut words: Vec<&str> = words.split_whitespace().collect();
+            to_front("--spool", &mut words);
+            assert_eq!(words.join(" "), expected);
+        }
+    }
 
     #[test]
     fn mistakes_on_one_line_and_in_our_words() {
