@@ -4,12 +4,11 @@
 //! The spool, the queue runner, the resolver and the connections to the living destination are real. Of the black holes
 //! nothing is real but the time for which they hold a thread: a network that drops packets cannot be had on a loopback.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::io::Write as _;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use smtp_client::connection::{Connection, Options};
@@ -24,6 +23,7 @@ use smtp_spool::{Due, Envelope, IdSource, Lane, Recipient, Spool, Store};
 use crate::workshop::failure::ensure;
 use crate::workshop::letter::letter;
 use crate::workshop::scratch::Scratch;
+use crate::workshop::sink::Sink;
 use crate::workshop::{OrFail, Outcome};
 
 /// Messages for the destination that lives.
@@ -192,77 +192,5 @@ impl Transport for World {
 
     fn is_local(&self, _lane: &Lane) -> bool {
         false
-    }
-}
-
-/// A host that takes every message and forgets it. As little as an SMTP server can be, so that the sender is measured.
-struct Sink {
-    address: SocketAddr,
-    is_closing: Arc<AtomicBool>,
-    accepting: JoinHandle<()>,
-    /// From every connection, when it has ended, how many messages came.
-    taken: Receiver<u64>,
-}
-
-impl Sink {
-    fn open() -> Outcome<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").or_fail("opening a destination")?;
-        let address = listener.local_addr().or_fail("its address")?;
-        let is_closing = Arc::new(AtomicBool::new(false));
-        let (tell, taken) = channel();
-        let closing = is_closing.clone();
-        let accepting = std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if closing.load(Ordering::SeqCst) {
-                    break;
-                }
-                let tell = tell.clone();
-                std::thread::spawn(move || {
-                    let mut count = 0;
-                    // Whoever hangs up in the middle gets a second chance; what was taken counts.
-                    let _ = take(&stream, &mut count);
-                    let _ = tell.send(count);
-                });
-            }
-        });
-        Ok(Sink { address, is_closing, accepting, taken })
-    }
-
-    /// How many messages came over all connections, which have to be at their end.
-    fn close(self) -> Outcome<u64> {
-        self.is_closing.store(true, Ordering::SeqCst);
-        // One more caller, so that it looks.
-        drop(TcpStream::connect(self.address).or_fail("closing a destination")?);
-        self.accepting.join().ok().or_fail("closing a destination")?;
-        Ok(self.taken.iter().sum())
-    }
-}
-
-fn take(stream: &TcpStream, count: &mut u64) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (mut lines, mut writer) = (BufReader::new(stream), stream);
-    writer.write_all(b"220 live.test\r\n")?;
-    let (mut line, mut is_content) = (Vec::new(), false);
-    loop {
-        line.clear();
-        if lines.read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        let reply: &[u8] = match line.get(..4).unwrap_or(&line) {
-            b".\r\n" if is_content => {
-                is_content = false;
-                *count += 1;
-                b"250 2.0.0 taken\r\n"
-            }
-            _ if is_content => continue,
-            b"DATA" => {
-                is_content = true;
-                b"354 go on\r\n"
-            }
-            b"EHLO" => b"250-live.test\r\n250-8BITMIME\r\n250 PIPELINING\r\n",
-            b"QUIT" => return writer.write_all(b"221 2.0.0 bye\r\n"),
-            _ => b"250 2.0.0 yes\r\n",
-        };
-        writer.write_all(reply)?;
     }
 }
