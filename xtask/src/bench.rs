@@ -9,13 +9,22 @@ mod peers;
 mod generator;
 mod meters;
 mod traffic;
+mod crowd;
+mod start;
+mod clients;
+mod mailboxes;
 mod sheet;
+mod aims;
+mod chart;
+mod page;
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use self::lines::{LINES, Line};
+use self::page::Circumstances;
 use self::peers::Peers;
 use self::sheet::Sheet;
 use crate::workshop::failure::{ensure, fail};
@@ -35,12 +44,24 @@ struct Ground {
     device: Option<PathBuf>,
     processors: usize,
     is_quick: bool,
+    /// A spool with much in it, once it is filled.
+    full_spool: OnceCell<PathBuf>,
 }
 
 impl Ground {
     /// How long a server is under load.
     fn time(&self) -> Duration {
         Duration::from_millis(if self.is_quick { 300 } else { 2_000 })
+    }
+
+    /// How many messages make a full spool.
+    fn entries(&self) -> u64 {
+        if self.is_quick { 1_000 } else { 100_000 }
+    }
+
+    /// How many messages are delivered.
+    fn deliveries(&self) -> usize {
+        if self.is_quick { 400 } else { 10_000 }
     }
 }
 
@@ -50,15 +71,17 @@ struct Wishes {
     words: Vec<String>,
     rounds: usize,
     is_quick: bool,
+    writes: bool,
 }
 
 impl Wishes {
     fn read(options: &[String]) -> Outcome<Self> {
-        let mut wishes = Wishes { words: Vec::new(), rounds: ROUNDS, is_quick: false };
+        let mut wishes = Wishes { words: Vec::new(), rounds: ROUNDS, is_quick: false, writes: false };
         let mut options = options.iter();
         while let Some(option) = options.next() {
             match option.as_str() {
                 "--quick" => (wishes.is_quick, wishes.rounds) = (true, 1),
+                "--write" => wishes.writes = true,
                 "--rounds" => {
                     let rounds = options.next().and_then(|text| text.parse().ok()).filter(|rounds| *rounds > 0);
                     wishes.rounds = rounds.or_fail("--rounds wants a number from 1")?;
@@ -79,6 +102,11 @@ impl Wishes {
 
 /// Measures the lines in whose name the words stand, and prints what came out.
 pub(crate) fn run(options: &[String]) -> Outcome {
+    if let Some((task, words)) = options.split_first()
+        && task == "generate"
+    {
+        return clients::generate(words);
+    }
     let wishes = Wishes::read(options)?;
     let lines: Vec<_> = LINES.iter().filter(|line| wishes.wants(line)).collect();
     ensure(!lines.is_empty(), || "no line has all these words in its name".to_owned())?;
@@ -93,27 +121,52 @@ pub(crate) fn run(options: &[String]) -> Outcome {
         device: meters::device(scratch.path()),
         processors: processors(),
         is_quick: wishes.is_quick,
+        full_spool: OnceCell::new(),
     };
     println!("on {} processors, spools on {}", ground.processors, file_system(scratch.path()));
+    let mut circumstances = Circumstances {
+        command: ["cargo xtask bench"]
+            .into_iter()
+            .chain(options.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join(" "),
+        rounds: wishes.rounds,
+        processors: ground.processors,
+        file_system: file_system(scratch.path()),
+        skipped: Vec::new(),
+    };
     let (mut sheet, mut failures) = (Sheet::default(), 0);
     for line in lines {
-        failures += measure(&ground, line, wishes.rounds, &scratch, &mut sheet)?;
+        failures += measure(&ground, line, &scratch, &mut sheet, &mut circumstances)?;
         println!("\n{}", sheet.table(line.name));
+    }
+    println!("{}", aims::table(&sheet));
+    print!("{}", sheet.json_lines());
+    if wishes.writes {
+        page::write(&sheet, &circumstances)?;
     }
     ensure(failures == 0, || format!("{failures} could not be measured"))
 }
 
 /// All rounds of one line. How many turns failed.
-fn measure(ground: &Ground, line: &Line, rounds: usize, scratch: &Scratch, sheet: &mut Sheet) -> Outcome<usize> {
-    let lacks = |peer: &&'static str| match ground.peers.lacks(peer) {
-        Some(remedy) => {
-            println!("skipped: {}: {peer} ({remedy})", line.name);
-            false
+fn measure(
+    ground: &Ground,
+    line: &Line,
+    scratch: &Scratch,
+    sheet: &mut Sheet,
+    circumstances: &mut Circumstances,
+) -> Outcome<usize> {
+    let (rounds, mut peers, mut failures) = (circumstances.rounds, Vec::new(), 0);
+    for peer in line.peers() {
+        match ground.peers.lacks(peer) {
+            None => peers.push(*peer),
+            Some(remedy) => {
+                let text = format!("{}: {peer} ({remedy})", line.name);
+                println!("skipped: {text}");
+                circumstances.skipped.push(text);
+            }
         }
-        None => true,
-    };
-    let mut peers: Vec<_> = line.peers().iter().copied().filter(lacks).collect();
-    let mut failures = 0;
+    }
     for round in 0..rounds {
         for (turn, peer) in peers.iter().enumerate() {
             println!("{}: round {} of {rounds}: {peer}", line.name, round + 1);
@@ -152,9 +205,12 @@ mod tests {
 
     #[test]
     fn wishes() {
-        let wishes = read(&["--rounds", "5", "reused", "64"]).unwrap();
-        assert_eq!(wishes, Wishes { words: vec!["reused".into(), "64".into()], rounds: 5, is_quick: false });
-        assert_eq!(LINES.iter().filter(|line| wishes.wants(line)).count(), 1);
+        let wishes = read(&["--rounds", "5", "reused", "8 "]).unwrap();
+        assert_eq!(
+            wishes,
+            Wishes { words: vec!["reused".into(), "8 ".into()], rounds: 5, is_quick: false, writes: false }
+        );
+        assert_eq!(LINES.iter().filter(|line| wishes.wants(line)).count(), 3);
         assert!(read(&["--rounds", "0"]).is_err());
         assert!(read(&["--fast"]).is_err());
     }

@@ -12,5 +12,6 @@ pub(crate) mod dialogue;
 pub(crate) mod stored;
 pub(crate) mod machine;
 pub(crate) mod sink;
+pub(crate) mod filling;
 
 pub(crate) use failure::{OrFail, Outcome};

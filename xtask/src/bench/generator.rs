@@ -38,9 +38,9 @@ pub(super) enum Until {
 /// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// Of each message that was taken: when, and how long it took. Over a fresh connection that is everything from the call
-    /// to the goodbye, else from MAIL to the last reply.
-    pub(super) taken: Vec<(Instant, Duration)>,
+    /// How long each message took that was taken: from MAIL to the last reply, or, over a fresh connection, everything from
+    /// the call to the goodbye.
+    pub(super) taken: Vec<Duration>,
     pub(super) failures: usize,
     /// The first of them, in words.
     pub(super) failure: Option<String>,
@@ -120,7 +120,7 @@ impl Client<'_> {
         };
         while goes_on(&heard) {
             match client.message() {
-                Ok(took) => heard.taken.push((Instant::now(), took)),
+                Ok(took) => heard.taken.push(took),
                 Err(error) => {
                     heard.fail(error.to_string());
                     client.wire = None;
@@ -184,7 +184,7 @@ impl Wire {
         self.stream.write_all(octets)
     }
 
-    fn ask(&mut self, octets: &[u8], expected: u8) -> io::Result<()> {
+    pub(super) fn ask(&mut self, octets: &[u8], expected: u8) -> io::Result<()> {
         self.write(octets)?;
         self.expect(expected)
     }

@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn a_tree_is_all_that_came_from_a_process() {
         let process = |parent| Process { parent, ticks: 1 };
-        let processes = BTreeMap::from([(1, process(0)), (5, process(1)), (7, process(5)), (8, process(7)), (9, process(1))]);
+        let processes =
+            BTreeMap::from([(1, process(0)), (5, process(1)), (7, process(5)), (8, process(7)), (9, process(1))]);
         assert_eq!(tree(&processes, 5), [5, 7, 8]);
     }
 

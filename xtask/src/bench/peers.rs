@@ -27,6 +27,12 @@ pub(super) const MAILIN_FILE: &str = "mailin, file + fsync";
 pub(super) const MAILIN_NULL: &str = "mailin, null";
 pub(super) const SINK: &str = "smtp-sink";
 pub(super) const POSTFIX: &str = "Postfix, hold";
+pub(super) const POSTFIX_VIRTUAL: &str = "Postfix, virtual(8)";
+pub(super) const SOURCE: &str = "smtp-source";
+pub(super) const CURL: &str = "curl";
+pub(super) const LETTRE: &str = "lettre";
+/// As little as a client can be.
+pub(super) const BARE: &str = "bare generator";
 
 /// A server that listens. It goes when this is dropped.
 pub(super) struct Standing {
@@ -59,12 +65,12 @@ impl Peers {
     pub(super) fn lacks(&self, peer: &str) -> Option<&'static str> {
         let unless = |is_there: bool, remedy| (!is_there).then_some(remedy);
         match peer {
-            MAILIN_FILE | MAILIN_NULL | "lettre" => {
+            MAILIN_FILE | MAILIN_NULL | LETTRE => {
                 unless(self.libraries.is_some(), "bench/peers does not build; cargo has said why")
             }
-            SINK | "smtp-source" => unless(is_installed(peer), "install postfix"),
-            "curl" => unless(is_installed(peer), "install curl"),
-            _ if peer.starts_with("Postfix") => lacks_postfix(),
+            SINK | SOURCE => unless(is_installed(peer), "install postfix"),
+            CURL => unless(is_installed(peer), "install curl"),
+            POSTFIX | POSTFIX_VIRTUAL => lacks_postfix(),
             _ => None,
         }
     }
@@ -112,8 +118,8 @@ fn start_sink() -> Outcome<Standing> {
     if nix::unistd::geteuid().is_root() {
         command.args(["-u", "nobody"]);
     }
-    // The backlog is ours.
-    command.args(["-h", "sink.example.test", &address.to_string(), "1024"]);
+    // By default it lets 256 clients in at a time. The backlog is ours.
+    command.args(["-h", "sink.example.test", "-m", "8192", &address.to_string(), "1024"]);
     let running = Running::start(SINK, &mut command)?;
     wait_until_ready(&running, address)?;
     Ok(Standing { address, pid: running.pid(), _owner: Box::new(running) })

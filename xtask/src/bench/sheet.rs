@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 pub(super) enum Measure {
     Rate,
     Volume,
+    AcceptedRate,
     ServerTime,
+    ClientTime,
     MachineTime,
     OthersShare,
     Median,
@@ -24,6 +26,8 @@ impl Measure {
         match self {
             Measure::Rate => "messages/s",
             Measure::Volume => "MB/s",
+            Measure::AcceptedRate => "accepted/s",
+            Measure::ClientTime => "client CPU ms/message",
             Measure::ServerTime => "server CPU ms/message",
             Measure::MachineTime => "machine CPU ms/message",
             Measure::OthersShare => "CPU of others, %",
@@ -52,11 +56,11 @@ impl Row {
         median(&self.values)
     }
 
-    fn least(&self) -> f64 {
+    pub(super) fn least(&self) -> f64 {
         self.values.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    fn most(&self) -> f64 {
+    pub(super) fn most(&self) -> f64 {
         self.values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 

@@ -22,8 +22,8 @@ pub(super) fn measure(ground: &Ground, peer: &str, load: Load, place: &Scratch) 
     // Whatever a server makes when it is called for the first time is made now.
     fire(server.address, load, Until::Time(Instant::now() + ground.time() / 8));
     let before = Reading::take(server.pid, ground.device.as_deref())?;
-    let (began, time) = (Instant::now(), ground.time());
-    let heard = fire(server.address, load, Until::Time(began + time));
+    let began = Instant::now();
+    let heard = fire(server.address, load, Until::Time(began + ground.time()));
     let lasted = began.elapsed();
     let after = Reading::take(server.pid, ground.device.as_deref())?;
     drop(server);
@@ -33,12 +33,11 @@ pub(super) fn measure(ground: &Ground, peer: &str, load: Load, place: &Scratch) 
     if let Some(failure) = &heard.failure {
         println!("    {peer}: {} failures, the first: {failure}", heard.failures);
     }
-    let within = heard.taken.iter().filter(|(end, _)| end.duration_since(began) <= time).count();
-    let rate = within as f64 / time.as_secs_f64();
+    let rate = count as f64 / lasted.as_secs_f64();
     let each = |before: f64, after: f64| (after - before) / count as f64;
     let (server, own) = (after.server - before.server, after.own - before.own);
     let others = (after.machine - before.machine - server - own).max(0.0);
-    let mut took: Vec<Duration> = heard.taken.iter().map(|(_, took)| *took).collect();
+    let mut took = heard.taken;
     took.sort();
     let mut figures = vec![(Measure::Rate, rate)];
     if load.octets >= LARGE_OCTETS {

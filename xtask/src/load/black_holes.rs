@@ -4,7 +4,6 @@
 //! The spool, the queue runner, the resolver and the connections to the living destination are real. Of the black holes
 //! nothing is real but the time for which they hold a thread: a network that drops packets cannot be had on a loopback.
 
-use std::io::Write as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -18,10 +17,10 @@ use smtp_client::queue::outside::Outside;
 use smtp_client::queue::relay::SmtpCarrier;
 use smtp_client::queue::{Carrier, Queue, Route, Router, Runner, Said, Settings, Transport, Verdict};
 use smtp_client::relay_route::RelayRoute;
-use smtp_spool::{Due, Envelope, IdSource, Lane, Recipient, Spool, Store};
+use smtp_spool::{Due, Lane, Recipient, Spool};
 
 use crate::workshop::failure::ensure;
-use crate::workshop::letter::letter;
+use crate::workshop::filling;
 use crate::workshop::scratch::Scratch;
 use crate::workshop::sink::Sink;
 use crate::workshop::{OrFail, Outcome};
@@ -50,11 +49,6 @@ const PAIRS: usize = 5;
 
 /// Longer than any run should take.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// Threads that fill the spool.
-const FILLING: u64 = 16;
-
-const MICROSECONDS: u64 = 1_000_000;
 
 /// Letters per second for the living destination, alone and in that company.
 pub(super) fn compare() -> Outcome<String> {
@@ -108,21 +102,8 @@ fn run(has_company: bool) -> Outcome<f64> {
 /// Puts so many messages for each of so many domains into the spool, all due since so many seconds.
 fn fill(spool: &Spool, ago: i64, domains: u64, each: u64, domain: impl Fn(u64) -> String + Sync) -> Outcome {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).or_fail("the time")?;
-    let (ids, now) = (IdSource::new(0).or_fail("ids")?, since.as_secs());
-    let due = i64::try_from(now).or_fail("the time")? - ago;
-    let put = |number: u64| -> Outcome {
-        let domain = domain(number / each);
-        let text = format!("RECEIVED {due}\r\nMAIL FROM:<alice@here.test>\r\nRCPT TO:<bob@{domain}>\r\n");
-        let envelope = Envelope::parse(&text).or_fail("an envelope")?;
-        let mut incoming = spool.begin(None).or_fail("beginning a message")?;
-        incoming.write_all(&letter(number, 1_024)).or_fail("writing a message")?;
-        incoming.commit(&ids.next(now * MICROSECONDS), &envelope, Due::At(due)).or_fail("committing a message")
-    };
-    std::thread::scope(|scope| {
-        let share = |first: u64| (first..domains * each).step_by(FILLING as usize).try_for_each(put);
-        let threads: Vec<_> = (0..FILLING).map(|first| scope.spawn(move || share(first))).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().ok().or_fail("filling the spool")?)
-    })
+    let due = i64::try_from(since.as_secs()).or_fail("the time")? - ago;
+    filling::fill(spool, domains * each, Due::At(due), |number| format!("bob@{}", domain(number / each)))
 }
 
 /// Tells when the last of the letters that can be delivered was.
