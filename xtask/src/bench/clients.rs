@@ -9,7 +9,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use super::Ground;
 use super::crowd::milliseconds;
-use super::generator::{Load, Until, fire};
+use super::generator::{Load, Until, Words, fire};
 use super::lines::Figures;
 use super::peers::{CURL, LETTRE, OURS, SOURCE};
 use super::sheet::{Measure, median};
@@ -139,6 +139,6 @@ pub(super) fn generate(words: &[String]) -> Outcome {
     let number = |text: &String| text.parse::<usize>().or_fail(format_args!("{text} is no number"));
     let load = Load { clients: number(connections)?, octets: number(octets)?, is_fresh: false, is_pipelined: true };
     let until = Until::Messages(number(messages)? / load.clients.max(1));
-    let heard = fire(address.parse().or_fail("an address")?, load, until);
+    let heard = fire(address.parse().or_fail("an address")?, load, &Words::new(load.octets), until);
     ensure(heard.failures == 0, || heard.failure.unwrap_or_default())
 }

@@ -47,11 +47,10 @@ pub(super) struct Heard {
 }
 
 /// Runs all clients to their end.
-pub(super) fn fire(address: SocketAddr, load: Load, until: Until) -> Heard {
-    let words = Words::new(load.octets);
+pub(super) fn fire(address: SocketAddr, load: Load, words: &Words, until: Until) -> Heard {
     std::thread::scope(|scope| {
         let clients: Vec<_> =
-            (0..load.clients).map(|_| scope.spawn(|| Client::run(address, load, until, &words))).collect();
+            (0..load.clients).map(|_| scope.spawn(|| Client::run(address, load, until, words))).collect();
         clients.into_iter().fold(Heard::default(), |mut heard, client| {
             match client.join() {
                 Ok(other) => heard.add(other),
@@ -84,7 +83,7 @@ impl Heard {
 }
 
 /// Everything that is said.
-struct Words {
+pub(super) struct Words {
     content: Vec<u8>,
 }
 
@@ -95,7 +94,8 @@ impl Words {
     const FLIGHT: &'static [u8] = b"MAIL FROM:<alice@example.org>\r\nRCPT TO:<bob@localhost>\r\nDATA\r\n";
     const GOODBYE: &'static [u8] = b"QUIT\r\n";
 
-    fn new(octets: usize) -> Self {
+    /// With a message of so many octets, which is made beforehand: that takes time.
+    pub(super) fn new(octets: usize) -> Self {
         // No line of a letter begins with a dot.
         let mut content = letter(1, octets);
         content.extend_from_slice(b".\r\n");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Ground;
-use super::generator::{Load, Until, fire};
+use super::generator::{Load, Until, Words, fire};
 use super::lines::Figures;
 use super::peers::{OURS, start_postfix_virtual};
 use super::sheet::Measure;
@@ -27,9 +27,9 @@ pub(super) fn measure(ground: &Ground, peer: &str, place: &Scratch) -> Outcome<F
         start_postfix_virtual(place)?
     };
     let load = Load { clients: 8, octets: 1_024, is_fresh: false, is_pipelined: false };
-    let count = ground.deliveries();
+    let (words, count) = (Words::new(load.octets), ground.deliveries());
     let began = Instant::now();
-    let heard = fire(server.address, load, Until::Messages(count / load.clients));
+    let heard = fire(server.address, load, &words, Until::Messages(count / load.clients));
     ensure(heard.failures == 0, || format!("{} failures: {}", heard.failures, heard.failure.unwrap_or_default()))?;
     let accepted = began.elapsed();
     while files(&delivered) < count {

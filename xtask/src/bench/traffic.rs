@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Ground;
-use super::generator::{Load, Until, fire};
+use super::generator::{Load, Until, Words, fire};
 use super::lines::Figures;
 use super::meters::Reading;
 use super::sheet::Measure;
@@ -19,11 +19,12 @@ const LARGE_OCTETS: usize = 1 << 20;
 
 pub(super) fn measure(ground: &Ground, peer: &str, load: Load, place: &Scratch) -> Outcome<Figures> {
     let server = ground.peers.start(peer, place, THREADS)?;
+    let words = Words::new(load.octets);
     // Whatever a server makes when it is called for the first time is made now.
-    fire(server.address, load, Until::Time(Instant::now() + ground.time() / 8));
+    fire(server.address, load, &words, Until::Time(Instant::now() + ground.time() / 8));
     let before = Reading::take(server.pid, ground.device.as_deref())?;
     let began = Instant::now();
-    let heard = fire(server.address, load, Until::Time(began + ground.time()));
+    let heard = fire(server.address, load, &words, Until::Time(began + ground.time()));
     let lasted = began.elapsed();
     let after = Reading::take(server.pid, ground.device.as_deref())?;
     drop(server);
