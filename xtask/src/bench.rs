@@ -13,6 +13,7 @@ mod crowd;
 mod start;
 mod clients;
 mod mailboxes;
+mod micro;
 mod sheet;
 mod aims;
 mod chart;
@@ -106,6 +107,9 @@ pub(crate) fn run(options: &[String]) -> Outcome {
         && task == "generate"
     {
         return clients::generate(words);
+    }
+    if options == ["micro"] {
+        return if has_run_optimised("bench", options)? { Ok(()) } else { micro::run() };
     }
     let wishes = Wishes::read(options)?;
     let lines: Vec<_> = LINES.iter().filter(|line| wishes.wants(line)).collect();

@@ -18,6 +18,7 @@ pub(super) enum Measure {
     Flushes,
     Memory,
     Duration,
+    Microseconds,
 }
 
 impl Measure {
@@ -37,6 +38,7 @@ impl Measure {
             Measure::Flushes => "device flushes/message",
             Measure::Memory => "KiB/connection",
             Measure::Duration => "ms",
+            Measure::Microseconds => "µs",
         }
     }
 }
