@@ -9,12 +9,12 @@
 
 mod shapes;
 mod exim;
-mod clients;
+pub(crate) mod clients;
 mod our_server;
 mod openssl;
 mod our_tls;
 mod our_auth;
-mod servers;
+pub(crate) mod servers;
 mod our_client;
 mod our_client_tls;
 mod dns;

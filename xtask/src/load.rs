@@ -8,15 +8,13 @@ mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
-
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::workshop::dialogue::Dialogue;
 use crate::workshop::failure::ensure;
 use crate::workshop::letter::letter;
-use crate::workshop::programs::{Programs, cargo};
+use crate::workshop::machine::{file_system, processors, raise_descriptors};
+use crate::workshop::programs::{Programs, has_run_optimised};
 use crate::workshop::scratch::Scratch;
 use crate::workshop::sender::{Fate, Sender};
 use crate::workshop::server::Server;
@@ -52,12 +50,8 @@ const QUESTIONS: [Question; 6] = [
 /// One line per question, of all or of those in whose name the words stand. The sending side lives in this program, so it
 /// has to be optimised as well.
 pub(crate) fn run(words: &[String]) -> Outcome {
-    if cfg!(debug_assertions) {
-        println!("building the sending side, optimised");
-        let words = words.iter().map(String::as_str);
-        let command = ["run", "--quiet", "--release", "--package", "xtask", "--", "load"];
-        let status = cargo(&command.into_iter().chain(words).collect::<Vec<_>>(), &[])?;
-        return ensure(status.success(), || "not everything passed".to_owned());
+    if has_run_optimised("load", words)? {
+        return Ok(());
     }
     let programs = Programs::build_release()?;
     raise_descriptors();
@@ -207,25 +201,4 @@ fn wait_for_room(address: SocketAddr) -> Outcome {
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }
     }
-}
-
-/// A thousand connections need a thousand descriptors, here and at the server, which inherits the limit.
-fn raise_descriptors() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // If it stays too low, opening the connections says so.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(8_192)), hard);
-    }
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// The type of the file system that holds a path: that of the longest mount point in front of it.
-fn file_system(path: &Path) -> String {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let fields = mounts.lines().map(|line| line.split(' ').skip(1).take(2).collect::<Vec<_>>());
-    let holding = fields.filter(|fields| fields.first().is_some_and(|point| path.starts_with(point)));
-    let longest = holding.max_by_key(|fields| fields.first().map_or(0, |point| point.len()));
-    longest.and_then(|fields| fields.last().map(|name| (*name).to_owned())).unwrap_or_else(|| "?".to_owned())
 }

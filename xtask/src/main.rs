@@ -15,6 +15,7 @@ mod requirements;
 mod interop;
 mod torture;
 mod load;
+mod bench;
 mod certs;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ tasks, the one to begin with first:
   torture   kills, power cuts, full disks: is everything there that was acknowledged?  [--quick]
   certs     an authority and a server's certificate for trying TLS out, into target/certs  [DIR]
   load      10,000 messages, a large one, 1,000 idle connections, a full pool; with figures  [WORD]...
+  bench     our server and client beside those of others, in turns  [--quick] [--rounds N] [--write] [WORD]...
+  bench micro  parts of the path of a message, each alone
 
 interop and torture skip what is not installed, and say so; with --require-all, or CI=true in the environment, whatever
 is skipped counts as failed. Debian does not install Exim beside Postfix: it may lie unpacked in target/peers/exim, where
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         "interop" => interop::run(options),
         "torture" => torture::run(options),
         "load" => load::run(options),
+        "bench" => bench::run(options),
         "certs" => certs::run(options),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

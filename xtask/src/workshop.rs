@@ -10,5 +10,8 @@ pub(crate) mod letter;
 pub(crate) mod sender;
 pub(crate) mod dialogue;
 pub(crate) mod stored;
+pub(crate) mod machine;
+pub(crate) mod sink;
+pub(crate) mod filling;
 
 pub(crate) use failure::{OrFail, Outcome};

@@ -230,7 +230,7 @@ fn smtp_source(target: &Target<'_>, shape: &Shape, scratch: &Scratch) -> Outcome
 }
 
 /// Postfix's tools lie where only root's search path leads.
-pub(super) fn with_system_directories(mut command: Command) -> Command {
+pub(crate) fn with_system_directories(mut command: Command) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain([Path::new("/usr/sbin").to_owned()]);
     if let Ok(path) = std::env::join_paths(places) {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use self::aiosmtpd::Aiosmtpd;
 pub(super) use self::dovecot::{Dovecot, lacks as lacks_dovecot};
 use self::exim::EximServer;
-pub(super) use self::postfix::{Postfix, lacks as lacks_postfix};
+pub(crate) use self::postfix::{Postfix, lacks as lacks_postfix};
 pub(super) use self::sasl::{Sasl, lacks as lacks_sasl};
 pub(super) use self::sink::Sink;
 use super::unless_installed;
@@ -82,7 +82,7 @@ pub(super) const SERVERS: [Server; 6] = [
 ];
 
 /// One that runs, and takes what our client sends.
-pub(super) trait Receiver {
+pub(crate) trait Receiver {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
@@ -128,7 +128,7 @@ fn take_raw_files(directory: &Path, count: usize) -> Outcome<Vec<Vec<u8>>> {
 }
 
 /// What a directory holds, if there is one.
-pub(super) fn files(directory: &Path) -> Outcome<Vec<PathBuf>> {
+pub(crate) fn files(directory: &Path) -> Outcome<Vec<PathBuf>> {
     match fs::read_dir(directory) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).or_fail("reading a directory")).collect(),
         // It is made with the first message.
@@ -138,7 +138,7 @@ pub(super) fn files(directory: &Path) -> Outcome<Vec<PathBuf>> {
 }
 
 /// These servers do not say when they are ready, so they are called until they answer.
-fn wait_until_ready(running: &Running, address: SocketAddr) -> Outcome {
+pub(crate) fn wait_until_ready(running: &Running, address: SocketAddr) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let Ok(mut stream) = TcpStream::connect_timeout(&address, PATIENCE) {

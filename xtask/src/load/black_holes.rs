@@ -4,12 +4,10 @@
 //! The spool, the queue runner, the resolver and the connections to the living destination are real. Of the black holes
 //! nothing is real but the time for which they hold a thread: a network that drops packets cannot be had on a loopback.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use smtp_client::connection::{Connection, Options};
@@ -19,11 +17,12 @@ use smtp_client::queue::outside::Outside;
 use smtp_client::queue::relay::SmtpCarrier;
 use smtp_client::queue::{Carrier, Queue, Route, Router, Runner, Said, Settings, Transport, Verdict};
 use smtp_client::relay_route::RelayRoute;
-use smtp_spool::{Due, Envelope, IdSource, Lane, Recipient, Spool, Store};
+use smtp_spool::{Due, Lane, Recipient, Spool};
 
 use crate::workshop::failure::ensure;
-use crate::workshop::letter::letter;
+use crate::workshop::filling;
 use crate::workshop::scratch::Scratch;
+use crate::workshop::sink::Sink;
 use crate::workshop::{OrFail, Outcome};
 
 /// Messages for the destination that lives.
@@ -50,11 +49,6 @@ const PAIRS: usize = 5;
 
 /// Longer than any run should take.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// Threads that fill the spool.
-const FILLING: u64 = 16;
-
-const MICROSECONDS: u64 = 1_000_000;
 
 /// Letters per second for the living destination, alone and in that company.
 pub(super) fn compare() -> Outcome<String> {
@@ -108,21 +102,8 @@ fn run(has_company: bool) -> Outcome<f64> {
 /// Puts so many messages for each of so many domains into the spool, all due since so many seconds.
 fn fill(spool: &Spool, ago: i64, domains: u64, each: u64, domain: impl Fn(u64) -> String + Sync) -> Outcome {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).or_fail("the time")?;
-    let (ids, now) = (IdSource::new(0).or_fail("ids")?, since.as_secs());
-    let due = i64::try_from(now).or_fail("the time")? - ago;
-    let put = |number: u64| -> Outcome {
-        let domain = domain(number / each);
-        let text = format!("RECEIVED {due}\r\nMAIL FROM:<alice@here.test>\r\nRCPT TO:<bob@{domain}>\r\n");
-        let envelope = Envelope::parse(&text).or_fail("an envelope")?;
-        let mut incoming = spool.begin(None).or_fail("beginning a message")?;
-        incoming.write_all(&letter(number, 1_024)).or_fail("writing a message")?;
-        incoming.commit(&ids.next(now * MICROSECONDS), &envelope, Due::At(due)).or_fail("committing a message")
-    };
-    std::thread::scope(|scope| {
-        let share = |first: u64| (first..domains * each).step_by(FILLING as usize).try_for_each(put);
-        let threads: Vec<_> = (0..FILLING).map(|first| scope.spawn(move || share(first))).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().ok().or_fail("filling the spool")?)
-    })
+    let due = i64::try_from(since.as_secs()).or_fail("the time")? - ago;
+    filling::fill(spool, domains * each, Due::At(due), |number| format!("bob@{}", domain(number / each)))
 }
 
 /// Tells when the last of the letters that can be delivered was.
@@ -192,77 +173,5 @@ impl Transport for World {
 
     fn is_local(&self, _lane: &Lane) -> bool {
         false
-    }
-}
-
-/// A host that takes every message and forgets it. As little as an SMTP server can be, so that the sender is measured.
-struct Sink {
-    address: SocketAddr,
-    is_closing: Arc<AtomicBool>,
-    accepting: JoinHandle<()>,
-    /// From every connection, when it has ended, how many messages came.
-    taken: Receiver<u64>,
-}
-
-impl Sink {
-    fn open() -> Outcome<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").or_fail("opening a destination")?;
-        let address = listener.local_addr().or_fail("its address")?;
-        let is_closing = Arc::new(AtomicBool::new(false));
-        let (tell, taken) = channel();
-        let closing = is_closing.clone();
-        let accepting = std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if closing.load(Ordering::SeqCst) {
-                    break;
-                }
-                let tell = tell.clone();
-                std::thread::spawn(move || {
-                    let mut count = 0;
-                    // Whoever hangs up in the middle gets a second chance; what was taken counts.
-                    let _ = take(&stream, &mut count);
-                    let _ = tell.send(count);
-                });
-            }
-        });
-        Ok(Sink { address, is_closing, accepting, taken })
-    }
-
-    /// How many messages came over all connections, which have to be at their end.
-    fn close(self) -> Outcome<u64> {
-        self.is_closing.store(true, Ordering::SeqCst);
-        // One more caller, so that it looks.
-        drop(TcpStream::connect(self.address).or_fail("closing a destination")?);
-        self.accepting.join().ok().or_fail("closing a destination")?;
-        Ok(self.taken.iter().sum())
-    }
-}
-
-fn take(stream: &TcpStream, count: &mut u64) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (mut lines, mut writer) = (BufReader::new(stream), stream);
-    writer.write_all(b"220 live.test\r\n")?;
-    let (mut line, mut is_content) = (Vec::new(), false);
-    loop {
-        line.clear();
-        if lines.read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        let reply: &[u8] = match line.get(..4).unwrap_or(&line) {
-            b".\r\n" if is_content => {
-                is_content = false;
-                *count += 1;
-                b"250 2.0.0 taken\r\n"
-            }
-            _ if is_content => continue,
-            b"DATA" => {
-                is_content = true;
-                b"354 go on\r\n"
-            }
-            b"EHLO" => b"250-live.test\r\n250-8BITMIME\r\n250 PIPELINING\r\n",
-            b"QUIT" => return writer.write_all(b"221 2.0.0 bye\r\n"),
-            _ => b"250 2.0.0 yes\r\n",
-        };
-        writer.write_all(reply)?;
     }
 }

@@ -11,6 +11,8 @@ use super::failure::{OrFail, Outcome};
 #[derive(Debug)]
 pub(crate) struct Scratch {
     path: PathBuf,
+    /// It lies in another one, which removes it.
+    is_inner: bool,
 }
 
 impl Scratch {
@@ -21,7 +23,12 @@ impl Scratch {
         let name = format!("smtp-xtask-{purpose}-{}-{count}", std::process::id());
         let path = std::env::temp_dir().join(name);
         fs::DirBuilder::new().mode(0o711).create(&path).or_fail(format_args!("making {}", path.display()))?;
-        Ok(Scratch { path })
+        Ok(Scratch { path, is_inner: false })
+    }
+
+    /// A new directory in this one, which is removed with it and not before.
+    pub(crate) fn inner(&self, name: &str) -> Outcome<Self> {
+        Ok(Scratch { path: self.directory(name)?, is_inner: true })
     }
 
     /// Where it is.
@@ -58,6 +65,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if self.is_inner {
+            return;
+        }
         if let Err(error) = fs::remove_dir_all(&self.path) {
             eprintln!("note: {} could not be removed: {error}", self.path.display());
         }

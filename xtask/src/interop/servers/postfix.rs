@@ -1,7 +1,7 @@
 //! A whole Postfix with a configuration, a queue and a Maildir of its own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use smtp_tests::certificates::Files;
@@ -95,6 +95,16 @@ impl Postfix {
     /// Where it expects TLS from the first octet on, if it has a certificate.
     pub(crate) fn tls_address(&self) -> SocketAddr {
         self.tls_address
+    }
+
+    /// The process from which all of its others come.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// Where its deliveries lie.
+    pub(crate) fn delivered(&self) -> &Path {
+        &self.maildir
     }
 
     /// Starts one with other settings, which go before the usual ones.
