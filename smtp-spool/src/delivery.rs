@@ -98,7 +98,9 @@ impl Engine {
         if !self.holds(claim, outcomes) {
             return Ok(Settled::Lost);
         }
-        self.write(claim.id(), &changes(outcomes)).map(|()| Settled::Ok)
+        let written = self.write(claim.id(), &changes(outcomes));
+        self.note_change();
+        written.map(|()| Settled::Ok)
     }
 
     pub(crate) fn settle(
@@ -162,6 +164,8 @@ impl Engine {
     ///
     /// Where a recipient's mail goes is worth no write of its own, since a router that is asked again says it again: it comes
     /// to disk with the first try that was put off.
+    ///
+    /// It wakes nobody: whoever still holds a claim on them does so when it has ended, and once.
     pub(crate) fn write(&self, id: &MessageId, changes: &[(usize, Change)]) -> Result<(), StoreError> {
         let mut written = Ok(());
         if !changes.iter().all(|(_, change)| matches!(change, Change::Outcome(Outcome::Routed(_)))) {
@@ -169,7 +173,6 @@ impl Engine {
             written = durable::append(&*self.disk, &Folder::State.entry(id.as_str()), &lines);
         }
         self.apply(id, changes);
-        self.note_change();
         written.map_err(|error| StoreError::from_io(format!("recording what became of message {id}"), error))
     }
 

@@ -110,11 +110,12 @@ impl Engine {
                 }
             }
         }
-        self.write(id, &changes)?;
-        if lock(&self.queue).is_finished(id) {
+        let written = self.write(id, &changes);
+        if written.is_ok() && lock(&self.queue).is_finished(id) {
             self.finish(id);
-            self.note_change();
         }
+        self.note_change();
+        written?;
         Ok(Some(Changed { recipients: changes.len(), being_tried }))
     }
 }
