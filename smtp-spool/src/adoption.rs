@@ -22,7 +22,7 @@ use crate::engine::{Engine, lock};
 use crate::error::{ReadError, StoreError};
 use crate::id::MessageId;
 use crate::maildrop;
-use crate::message_file::MessageFile;
+use crate::message_file::{Layout, MessageFile};
 use crate::recovery;
 
 /// Messages that are adopted at once: those that come behind them may wait until these are on their way.
@@ -102,8 +102,8 @@ impl Engine {
             Err(error) => return Err(error.to_string()),
         };
         let opened = MessageFile::open_in(&*self.disk, Folder::Maildrop, &id);
-        match opened.and_then(|message| message.verify().map(|()| message)) {
-            Ok(message) => self.take_over(&id, &message),
+        match opened.and_then(MessageFile::verified) {
+            Ok(message) => self.take_over(&id, &message.into_layout()),
             Err(ReadError::Missing) if durable::is_absent(&*self.disk, &Folder::Maildrop.entry(name)) => {
                 Ok(Adoption::Needless)
             }
@@ -119,8 +119,11 @@ impl Engine {
         }
     }
 
-    fn take_over(&self, id: &MessageId, message: &MessageFile) -> Result<Adoption, String> {
+    fn take_over(&self, id: &MessageId, message: &Layout) -> Result<Adoption, String> {
         let (old, new) = (Folder::Maildrop.entry(id.as_str()), Folder::New.entry(id.as_str()));
+        if self.journal.place(id).is_some() {
+            return self.drop_second(id, &old);
+        }
         let kept = self.reserve_kept(message.due, message.content_octets).map_err(|error| error.to_string())?;
         match durable::link(&*self.disk, &old, &new) {
             Ok(Published::Stored) => {}
@@ -148,7 +151,7 @@ impl Engine {
 
     /// The id is that of a message of the spool, which counts, if it is whole.
     fn drop_second(&self, id: &MessageId, old: &Entry) -> Result<Adoption, String> {
-        let counts = MessageFile::open(&*self.disk, id).and_then(|message| message.verify());
+        let counts = self.message(id).and_then(|mut message| message.verify());
         counts.map_err(|error| format!("there is a message of this id: {error}"))?;
         durable::remove(&*self.disk, old).map_err(|error| format!("removing the name: {error}"))?;
         Ok(Adoption::Needless)

@@ -4,16 +4,17 @@
 //! each other. When a record cannot be written the caller is told, and the queue moves on all the same: this process
 //! delivers nothing twice for it, the next one may.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, TryLockError};
 
 use crate::claim::{Claim, Lane, Outcome, Settled, Settlement, WorkerId};
 use crate::disk::{Access, Folder};
-use crate::durable;
+use crate::durable::{self, Published};
 use crate::engine::{Engine, lock};
 use crate::envelope::Envelope;
 use crate::error::{ReadError, StoreError};
 use crate::id::MessageId;
-use crate::message_file::{Content, MessageFile};
+use crate::journal::Place;
+use crate::message_file::{Content, Layout, MessageFile};
 use crate::queue::Taken;
 use crate::recipient_state::{self, Change, RecipientState};
 use crate::recovery;
@@ -27,13 +28,14 @@ impl Engine {
         let mut failure = None;
         for Taken { token, id, mut recipients } in taken {
             // The checksum is looked at here, so that no recipient ever gets a message that has changed on disk.
-            match MessageFile::open(&*self.disk, &id).and_then(|message| message.verify().map(|()| message)) {
+            match self.message(&id).and_then(MessageFile::verified) {
                 Ok(message) => {
+                    let envelope = message.into_layout().envelope;
                     // A report repeats what was said last; the queue does not remember that.
                     if *lane == Lane::reports() {
-                        self.recall_remarks(&id, &message.envelope, &mut recipients);
+                        self.recall_remarks(&id, &envelope, &mut recipients);
                     }
-                    claims.push(Claim::new(token, id, lane.clone(), recipients, Arc::new(message.envelope)));
+                    claims.push(Claim::new(token, id, lane.clone(), recipients, Arc::new(envelope)));
                 }
                 Err(error @ ReadError::Failed(_)) => {
                     lock(&self.queue).end(token);
@@ -78,13 +80,16 @@ impl Engine {
     fn give_up(&self, id: &MessageId, error: &ReadError) {
         self.forget(id);
         let record = recovery::set_aside(&*self.disk, &Folder::State.entry(id.as_str()), &format!("{id}.state"));
-        let message = recovery::set_aside(&*self.disk, &Folder::New.entry(id.as_str()), id.as_str());
+        let message = match self.journal.place(id) {
+            Some(place) => self.journal.set_aside(id, &place),
+            None => recovery::set_aside(&*self.disk, &Folder::New.entry(id.as_str()), id.as_str()),
+        };
         let is_moved = message.is_ok() || record.is_ok();
         log::error!("message {id}: {error}; {}", if is_moved { "moved to corrupt" } else { "not delivered" });
     }
 
     pub(crate) fn content(&self, claim: &Claim) -> Result<Content, StoreError> {
-        let message = MessageFile::open(&*self.disk, claim.id());
+        let message = self.message(claim.id());
         message
             .map(MessageFile::into_content)
             .map_err(|error| StoreError::from_read(format!("reading message {}", claim.id()), error))
@@ -104,6 +109,17 @@ impl Engine {
     }
 
     pub(crate) fn settle(
+        &self,
+        claim: &Claim,
+        outcomes: &[(usize, Outcome)],
+        settlement: Settlement,
+    ) -> Result<Settled, StoreError> {
+        let settled = self.settle_message(claim, outcomes, settlement);
+        self.clear_journal();
+        settled
+    }
+
+    fn settle_message(
         &self,
         claim: &Claim,
         outcomes: &[(usize, Outcome)],
@@ -209,20 +225,78 @@ impl Engine {
 
     /// The message durably before its record: a message that came back alone would be delivered to everybody again.
     fn remove_files(&self, id: &MessageId) -> std::io::Result<()> {
-        durable::remove(&*self.disk, &Folder::New.entry(id.as_str()))?;
+        if self.journal.place(id).is_some() {
+            self.journal.mark_gone(id)?;
+        } else {
+            durable::remove(&*self.disk, &Folder::New.entry(id.as_str()))?;
+        }
         match self.disk.remove(&Folder::State.entry(id.as_str())) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
+    /// Gives a message of the journal a file of its own, so that it does not keep a whole segment on the disk. If that fails it
+    /// stays where it is. `false` if somebody else is at work on it. The caller holds the record of a message that is in the
+    /// queue.
+    fn move_out(&self, id: &MessageId) -> bool {
+        let Some(_turn) = self.try_turn(id) else { return false };
+        let Some(place) = self.journal.place(id) else { return true };
+        if let Err(error) = self.copy_out(id, &place).and_then(|()| self.journal.mark_gone(id)) {
+            log::warn!("message {id} stays in the journal: {error}");
+        }
+        true
+    }
+
+    fn copy_out(&self, id: &MessageId, place: &Place) -> std::io::Result<()> {
+        let message = MessageFile::open_at(&*self.disk, place, id).and_then(MessageFile::verified)?;
+        let temporary = self.temporary_name();
+        let mut file = self.disk.create(&temporary)?;
+        let written = std::io::copy(&mut message.into_octets(), &mut file).and_then(|_| {
+            durable::publish(&*self.disk, file, &temporary, &Folder::New.entry(id.as_str())).map_err(|error| error.source)
+        });
+        match written {
+            Ok(Published::Stored) => Ok(()),
+            written => {
+                // What cannot be removed now goes at the next start.
+                let _ = self.disk.remove(&temporary);
+                // The name is taken if an earlier try came so far and the journal could not be told.
+                written.map(|_| ())
+            }
+        }
+    }
+
+    /// Gives the last messages of mostly dead segments files of their own, a few at a time: whoever ends a message does so, and
+    /// nobody shall wait for long. The caller holds the record of no message.
+    fn clear_journal(&self) {
+        for id in self.journal.take_survivors() {
+            let record = lock(&self.queue).record(&id);
+            let is_done = match record.as_deref().map(Mutex::try_lock) {
+                Some(Err(TryLockError::WouldBlock)) => false,
+                _turn => self.move_out(&id),
+            };
+            if !is_done {
+                self.journal.put_back(id);
+            }
+        }
+    }
+
     /// Removes a message, whatever its state. `false` if there is none.
     pub(crate) fn remove(&self, id: &MessageId) -> Result<bool, StoreError> {
+        let removed = self.remove_message(id);
+        self.clear_journal();
+        removed
+    }
+
+    fn remove_message(&self, id: &MessageId) -> Result<bool, StoreError> {
         let record = lock(&self.queue).record(id);
-        let _turn = record.as_deref().map(lock);
-        let kept_octets = match MessageFile::open(&*self.disk, id) {
+        let _record = record.as_deref().map(lock);
+        let Some(_turn) = self.try_turn(id) else {
+            return Err(StoreError::Unknown { doing: format!("message {id} is being moved at this moment") });
+        };
+        let kept_octets = match self.message(id).map(MessageFile::into_layout) {
             Err(ReadError::Missing) => return Ok(false),
-            Ok(MessageFile { due: Due::Kept, content_octets, .. }) => content_octets,
+            Ok(Layout { due: Due::Kept, content_octets, .. }) => content_octets,
             _ => 0,
         };
         self.forget(id);

@@ -25,11 +25,20 @@ pub enum Folder {
     Corrupt,
     /// `maildrop`: whole messages of others, for the owner to adopt.
     Maildrop,
+    /// `journal`: whole messages too, many in a file.
+    Journal,
 }
 
 impl Folder {
     /// All of them.
-    pub const ALL: [Folder; 5] = [Folder::Temporary, Folder::New, Folder::State, Folder::Corrupt, Folder::Maildrop];
+    pub const ALL: [Folder; 6] = [
+        Folder::Temporary,
+        Folder::New,
+        Folder::State,
+        Folder::Corrupt,
+        Folder::Maildrop,
+        Folder::Journal,
+    ];
 
     /// The name in the spool directory.
     pub fn name(self) -> &'static str {
@@ -39,6 +48,7 @@ impl Folder {
             Folder::State => "state",
             Folder::Corrupt => "corrupt",
             Folder::Maildrop => "maildrop",
+            Folder::Journal => "journal",
         }
     }
 

@@ -1,18 +1,19 @@
 //! What the owner of a spool holds while it is open, and the gates that every commit passes.
 //!
-//! No lock in here is held during a disk operation, so threads that commit sync side by side, and the file system
-//! gathers their syncs into common journal writes.
+//! No lock in here is held during a disk operation.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::disk::{Disk, Entry, Folder, OwnerLock};
 use crate::envelope::Envelope;
-use crate::error::StoreError;
+use crate::error::{ReadError, StoreError};
 use crate::id::MessageId;
+use crate::journal::Journal;
+use crate::message_file::MessageFile;
 use crate::queue::Queue;
 use crate::recipient_state::RecipientState;
 use crate::recovery::Recovered;
@@ -26,9 +27,12 @@ pub(crate) struct Engine {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) options: Options,
     pub(crate) queue: Mutex<Queue>,
+    pub(crate) journal: Journal,
     ids: Mutex<Ids>,
     kept_octets: Mutex<u64>,
     next_temporary: AtomicU64,
+    /// Messages that wait in memory and are larger than most: see [`Loan`].
+    loans: AtomicUsize,
     /// What stayed in the maildrop the last time and has been told.
     pub(crate) left_in_maildrop: Mutex<HashSet<OsString>>,
     changes: Mutex<u64>,
@@ -49,12 +53,14 @@ struct Ids {
 impl Engine {
     pub(crate) fn new(disk: Arc<dyn Disk>, options: Options, owner: OwnerLock, recovered: Recovered) -> Self {
         Engine {
+            journal: Journal::new(Arc::clone(&disk), recovered.journal, recovered.next_segment),
             disk,
             options,
             queue: Mutex::new(recovered.queue),
             ids: Mutex::default(),
             kept_octets: Mutex::new(recovered.kept_octets),
             next_temporary: AtomicU64::new(0),
+            loans: AtomicUsize::new(0),
             left_in_maildrop: Mutex::default(),
             changes: Mutex::new(0),
             changed: Condvar::new(),
@@ -98,6 +104,34 @@ impl Engine {
             return Err(StoreError::Unknown { doing: format!("message {id} is being committed at this moment") });
         }
         Ok(Turn { engine: self, id: id.clone() })
+    }
+
+    /// The right to do something with the files of a message, if no other thread has it.
+    pub(crate) fn try_turn(&self, id: &MessageId) -> Option<Turn<'_>> {
+        let is_free = lock(&self.ids).in_commit.insert(id.clone());
+        is_free.then(|| Turn { engine: self, id: id.clone() })
+    }
+
+    /// Opens a message wherever it is. It may move while we look, out of the journal and into a file of its own.
+    pub(crate) fn message(&self, id: &MessageId) -> Result<MessageFile, ReadError> {
+        loop {
+            let place = self.journal.place(id);
+            let opened = match &place {
+                Some(place) => MessageFile::open_at(&*self.disk, place, id),
+                None => MessageFile::open(&*self.disk, id),
+            };
+            match opened {
+                Err(ReadError::Missing) if self.journal.place(id) != place => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Lends memory for a larger message, as long as there is some.
+    pub(crate) fn lend(self: &Arc<Self>) -> Option<Loan> {
+        let lent = self.loans.fetch_add(1, Ordering::Relaxed);
+        let loan = Loan { engine: Arc::clone(self) };
+        (lent < LOANS).then_some(loan)
     }
 
     /// Remembers a message that lies in `new/`, or may do so, and must not be delivered by this process; `why` says so.
@@ -175,6 +209,20 @@ fn full(doing: String) -> StoreError {
 /// What these locks guard is whole between any two statements, so a panic elsewhere does not spoil it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// So many larger messages may wait in memory at the same time; the others have files of their own.
+const LOANS: usize = 512;
+
+/// The right to keep a larger message in memory, until it is dropped.
+pub(crate) struct Loan {
+    engine: Arc<Engine>,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.engine.loans.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The right to commit under an id, until it is dropped.

@@ -185,11 +185,21 @@ impl From<io::Error> for ReadError {
     }
 }
 
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Failed(error) => error,
+            ReadError::Missing => io::Error::new(io::ErrorKind::NotFound, error),
+            ReadError::Corrupt(_) => io::Error::other(error),
+        }
+    }
+}
+
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReadError::Missing => f.write_str("there is no such message"),
-            ReadError::Corrupt(what) => write!(f, "the file is corrupt: {what}"),
+            ReadError::Corrupt(what) => write!(f, "it is corrupt: {what}"),
             ReadError::Failed(error) => write!(f, "it cannot be read: {error}"),
         }
     }

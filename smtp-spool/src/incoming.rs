@@ -1,24 +1,28 @@
-//! A message on its way in: content to a buffer, the buffer to a file, the file to its name.
+//! A message on its way in: content to a buffer, and from there to the journal, or to a file and the file to its name.
 //!
-//! Up to [`BUFFER_OCTETS`] wait in memory, so a small message touches the disk only when it is committed. Content that
-//! is longer goes to `tmp/` piece by piece. Nothing is locked while a peer is sending.
+//! Up to [`BUFFER_OCTETS`] wait in memory, or [`LOAN_OCTETS`] as long as not too many messages do, so a small message touches
+//! the disk only when it is committed, and then it goes to the journal. Content that is longer goes to `tmp/` piece by piece,
+//! and is committed in a file of its own. Nothing is locked while a peer is sending.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use crc32fast::Hasher;
 
-use crate::disk::{DiskFile, Entry, Folder};
+use crate::disk::{Access, DiskFile, Entry, Folder};
 use crate::durable::{self, Published};
-use crate::engine::Engine;
+use crate::engine::{Engine, Loan};
 use crate::envelope::Envelope;
 use crate::error::StoreError;
 use crate::id::MessageId;
-use crate::message_file::{self, HEADER, MessageFile};
+use crate::message_file::{self, HEADER};
 use crate::store::{Due, Incoming};
 
 /// Octets of one message that wait in memory.
 pub(crate) const BUFFER_OCTETS: usize = 64 << 10;
+
+/// Octets of one message that wait in memory on loan.
+pub(crate) const LOAN_OCTETS: usize = 128 << 10;
 
 /// Names in `tmp/` that are tried until a free one is found. They are given out once each, so only entries that
 /// recovery could not remove stand in the way.
@@ -34,6 +38,7 @@ pub(crate) struct SpoolIncoming {
     file: Option<Box<dyn DiskFile>>,
     /// Removed when this is dropped.
     temporary: Option<Entry>,
+    loan: Option<Loan>,
     /// The first error of writing, for `commit`.
     failure: Option<StoreError>,
 }
@@ -45,7 +50,15 @@ impl SpoolIncoming {
         buffer.extend_from_slice(HEADER);
         let mut hasher = Hasher::new();
         hasher.update(HEADER);
-        SpoolIncoming { engine, buffer, hasher, content_octets: 0, file: None, temporary: None, failure: None }
+        SpoolIncoming { engine, buffer, hasher, content_octets: 0, file: None, temporary: None, loan: None, failure: None }
+    }
+
+    /// How much may wait in memory now.
+    fn limit(&mut self) -> usize {
+        if self.buffer.len() >= BUFFER_OCTETS && self.file.is_none() && self.loan.is_none() {
+            self.loan = self.engine.lend();
+        }
+        if self.loan.is_some() { LOAN_OCTETS } else { BUFFER_OCTETS }
     }
 
     /// Moves the buffer to the file, which is made if there is none.
@@ -59,6 +72,7 @@ impl SpoolIncoming {
             file.write_all(&self.buffer)?;
         }
         self.buffer.clear();
+        self.loan = None;
         Ok(())
     }
 
@@ -75,11 +89,29 @@ impl SpoolIncoming {
         result
     }
 
-    /// Writes the end of the file and gives it its name.
-    fn publish(&mut self, id: &MessageId, envelope: &Envelope, due: Due) -> Result<Published, StoreError> {
+    /// Writes the end of the message and makes it durable, unless there is one of this id.
+    fn store(&mut self, id: &MessageId, envelope: &Envelope, due: Due) -> Result<Published, StoreError> {
+        if self.engine.journal.place(id).is_some() {
+            return Ok(Published::NameTaken);
+        }
         let closing = message_file::closing(self.hasher.clone(), self.content_octets, id, due, envelope)
             .ok_or_else(|| message_file::unstorable(id))?;
         self.buffer.extend_from_slice(&closing);
+        if self.file.is_some() {
+            return self.publish(id);
+        }
+        match self.engine.disk.open(&Folder::New.entry(id.as_str()), Access::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() != io::ErrorKind::InvalidData => {
+                return Err(StoreError::from_io(format!("looking for message {id}"), error));
+            }
+            _ => return Ok(Published::NameTaken),
+        }
+        self.engine.journal.append(id, std::mem::take(&mut self.buffer)).map(|()| Published::Stored)
+    }
+
+    /// Writes the rest of the file and gives it its name.
+    fn publish(&mut self, id: &MessageId) -> Result<Published, StoreError> {
         self.spill().map_err(|error| StoreError::from_io(format!("writing message {id}"), error))?;
         let (Some(file), Some(temporary)) = (self.file.take(), &self.temporary) else {
             return Err(message_file::unstorable(id));
@@ -99,7 +131,7 @@ impl SpoolIncoming {
 
     /// The name was taken: the same message was committed before, and that counts, if it is whole.
     fn confirm(&self, id: &MessageId) -> Result<(), StoreError> {
-        let confirmed = MessageFile::open(&*self.engine.disk, id).and_then(|message| message.verify());
+        let confirmed = self.engine.message(id).and_then(|mut message| message.verify());
         confirmed.map_err(|error| StoreError::from_read(format!("committing message {id} for the second time"), error))
     }
 }
@@ -109,12 +141,13 @@ impl Write for SpoolIncoming {
         if let Some(failure) = &self.failure {
             return Err(io::Error::other(failure.to_string()));
         }
-        let room = BUFFER_OCTETS.saturating_sub(self.buffer.len());
+        let limit = self.limit();
+        let room = limit.saturating_sub(self.buffer.len());
         let taken = &octets[..octets.len().min(room.max(1))];
         self.buffer.extend_from_slice(taken);
         self.hasher.update(taken);
         self.content_octets += taken.len() as u64;
-        if self.buffer.len() >= BUFFER_OCTETS
+        if self.buffer.len() >= self.limit()
             && let Err(error) = self.spill()
         {
             let kind = error.kind();
@@ -137,7 +170,7 @@ impl Incoming for SpoolIncoming {
         let engine = Arc::clone(&self.engine);
         let _turn = engine.begin_commit(id)?;
         let kept = engine.reserve_kept(due, self.content_octets)?;
-        match self.publish(id, envelope, due)? {
+        match self.store(id, envelope, due)? {
             Published::Stored => {
                 kept.keep();
                 engine.enqueue(id, envelope, due);

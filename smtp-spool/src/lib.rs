@@ -133,6 +133,9 @@ pub mod maildrop;
 
 pub mod disk;
 mod durable;
+mod window;
+mod group;
+mod journal;
 pub mod memory_disk;
 pub mod os_disk;
 

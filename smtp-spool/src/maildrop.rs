@@ -106,7 +106,7 @@ impl Maildrop {
     /// The name was taken: the same message was put here before, and that counts, if it is whole and its name durable.
     fn confirm(&self, id: &MessageId) -> Result<(), StoreError> {
         let doing = || format!("putting message {id} here for the second time");
-        match MessageFile::open_in(&*self.disk, Folder::Maildrop, id).and_then(|message| message.verify()) {
+        match MessageFile::open_in(&*self.disk, Folder::Maildrop, id).and_then(|mut message| message.verify()) {
             // The owner took it away at this very moment.
             Err(ReadError::Missing) => return Err(StoreError::Unknown { doing: doing() }),
             confirmed => confirmed.map_err(|error| StoreError::from_read(doing(), error))?,

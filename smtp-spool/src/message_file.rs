@@ -1,4 +1,4 @@
-//! One message in one file that proves itself: header, content, envelope, trailer.
+//! One message that proves itself, in a file of its own or in the journal: header, content, envelope, trailer.
 //!
 //! ```text
 //! smtp-spool 1                                            header: the kind of file and its version
@@ -21,11 +21,13 @@ use std::io;
 
 use crc32fast::Hasher;
 
-use crate::disk::{Access, Disk, DiskFile, Folder};
+use crate::disk::{Access, Disk, Folder};
 use crate::envelope::Envelope;
 use crate::error::{ReadError, StoreError};
 use crate::id::MessageId;
+use crate::journal::Place;
 use crate::store::Due;
+use crate::window::{WINDOW_OCTETS, Window};
 
 /// The first octets of every message file. A new version gets a new number.
 pub(crate) const HEADER: &[u8; 14] = b"smtp-spool 1\r\n";
@@ -35,9 +37,6 @@ const TRAILER_OCTETS: usize = "LENGTHS 0000000000000000 00000000 CRC32 00000000 
 
 /// Octets of the envelope. One thousand recipients with lines of the greatest length need 2 MiB.
 const ENVELOPE_OCTETS: usize = 16 << 20;
-
-/// Octets that are read at once.
-const CHUNK_OCTETS: usize = 64 << 10;
 
 /// Everything behind the content. `hasher` has seen header and content. `None` if the envelope could not be read back
 /// from it: what nobody can read must not be acknowledged.
@@ -73,22 +72,30 @@ fn checksum_and_end(checksum: u32) -> String {
     format!("{checksum:08x} END\r\n")
 }
 
-/// An open message file whose two ends have been looked at.
+/// An open message whose two ends have been looked at.
 pub(crate) struct MessageFile {
-    file: Box<dyn DiskFile>,
+    window: Window,
+    /// Where in the file it begins: at 0 in a file of its own.
+    begin: u64,
+    layout: Layout,
+}
+
+/// What a message says of itself.
+pub(crate) struct Layout {
+    pub(crate) id: MessageId,
     /// When it is to be delivered.
     pub(crate) due: Due,
     /// Who it is from and for.
     pub(crate) envelope: Envelope,
     /// Octets of the content.
     pub(crate) content_octets: u64,
-    /// Octets of the whole file.
-    pub(crate) file_octets: u64,
+    /// Octets of all of it.
+    pub(crate) octets: u64,
     checksum: u32,
 }
 
 impl MessageFile {
-    /// Opens the message with this id.
+    /// Opens the message with this id that has a file of its own.
     pub(crate) fn open(disk: &dyn Disk, id: &MessageId) -> Result<Self, ReadError> {
         MessageFile::open_in(disk, Folder::New, id)
     }
@@ -97,57 +104,94 @@ impl MessageFile {
     /// a message does, is none.
     pub(crate) fn open_in(disk: &dyn Disk, folder: Folder, id: &MessageId) -> Result<Self, ReadError> {
         let opened = disk.open(&folder.entry(id.as_str()), Access::Read);
-        if folder == Folder::Maildrop {
-            let is_other = match &opened {
-                Ok(file) => !begins_as_message(&**file)?,
-                Err(error) => error.kind() == io::ErrorKind::InvalidData,
-            };
-            if is_other {
-                return Err(ReadError::Missing);
-            }
+        if folder == Folder::Maildrop && opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+            return Err(ReadError::Missing);
         }
-        MessageFile::of(opened?, id)
+        let mut window = Window::new(opened?)?;
+        if folder == Folder::Maildrop && !begins_as_message(&mut window)? {
+            return Err(ReadError::Missing);
+        }
+        let octets = window.end();
+        MessageFile::of(window, 0, octets, id)
     }
 
-    /// Reads everything but the content, and checks that it fits together.
-    fn of(file: Box<dyn DiskFile>, id: &MessageId) -> Result<Self, ReadError> {
-        let file_octets = file.length()?;
-        let frame_octets = (HEADER.len() + TRAILER_OCTETS) as u64;
-        if file_octets < frame_octets {
-            return Err(ReadError::Corrupt("it is too short"));
-        }
-        if read_exactly(&*file, 0, HEADER.len())? != HEADER {
-            return Err(ReadError::Corrupt("the header is missing or of another version"));
-        }
-        let trailer = read_exactly(&*file, file_octets - TRAILER_OCTETS as u64, TRAILER_OCTETS)?;
-        let Some((content_octets, envelope_octets, checksum)) = parse_trailer(&trailer) else {
-            return Err(ReadError::Corrupt("the end mark is missing"));
-        };
-        let body_octets = content_octets.checked_add(envelope_octets as u64);
-        if envelope_octets > ENVELOPE_OCTETS || body_octets != Some(file_octets - frame_octets) {
-            return Err(ReadError::Corrupt("the lengths do not add up"));
-        }
-        let block = read_exactly(&*file, HEADER.len() as u64 + content_octets, envelope_octets)?;
-        let (due, envelope) = parse_block(&block, id).ok_or(ReadError::Corrupt("the envelope cannot be read"))?;
-        Ok(MessageFile { file, due, envelope, content_octets, file_octets, checksum })
+    /// Opens the message with this id that lies in the journal.
+    pub(crate) fn open_at(disk: &dyn Disk, place: &Place, id: &MessageId) -> Result<Self, ReadError> {
+        let window = Window::up_to(disk.open(&place.segment.entry(), Access::Read)?, place.end());
+        MessageFile::of(window, place.begin, place.octets, id)
     }
 
-    /// Reads the whole file and compares the checksum.
-    pub(crate) fn verify(&self) -> Result<(), ReadError> {
-        let end = self.file_octets - checksum_and_end(0).len() as u64;
-        let mut hasher = Hasher::new();
-        let mut offset = 0;
-        while offset < end {
-            let length = (end - offset).min(CHUNK_OCTETS as u64) as usize;
-            hasher.update(&read_exactly(&*self.file, offset, length)?);
-            offset += length as u64;
+    fn of(mut window: Window, begin: u64, octets: u64, id: &MessageId) -> Result<Self, ReadError> {
+        let layout = Layout::read(&mut window, begin, octets)?;
+        if layout.id != *id {
+            return Err(ReadError::Corrupt("it is another message"));
         }
-        if hasher.finalize() == self.checksum { Ok(()) } else { Err(ReadError::Corrupt("the checksum differs")) }
+        Ok(MessageFile { window, begin, layout })
+    }
+
+    /// What it says of itself.
+    pub(crate) fn into_layout(self) -> Layout {
+        self.layout
+    }
+
+    /// Reads the whole message and compares the checksum.
+    pub(crate) fn verify(&mut self) -> Result<(), ReadError> {
+        self.layout.verify(&mut self.window, self.begin)
+    }
+
+    /// The message, and that it is whole.
+    pub(crate) fn verified(mut self) -> Result<Self, ReadError> {
+        self.verify()?;
+        Ok(self)
     }
 
     /// The content, to be read from its start.
     pub(crate) fn into_content(self) -> Content {
-        Content { file: self.file, offset: HEADER.len() as u64, left: self.content_octets }
+        let left = self.layout.content_octets;
+        Content { window: self.window, offset: self.begin + HEADER.len() as u64, left }
+    }
+
+    /// All of it, as it would stand in a file of its own.
+    pub(crate) fn into_octets(self) -> Content {
+        let left = self.layout.octets;
+        Content { window: self.window, offset: self.begin, left }
+    }
+}
+
+impl Layout {
+    /// Reads everything but the content of a message that has so many octets, and checks that it fits together.
+    pub(crate) fn read(window: &mut Window, begin: u64, octets: u64) -> Result<Self, ReadError> {
+        let frame_octets = (HEADER.len() + TRAILER_OCTETS) as u64;
+        if octets < frame_octets {
+            return Err(ReadError::Corrupt("it is too short"));
+        }
+        if window.read(begin, HEADER.len())? != HEADER {
+            return Err(ReadError::Corrupt("the header is missing or of another version"));
+        }
+        let trailer = window.read(begin + octets - TRAILER_OCTETS as u64, TRAILER_OCTETS)?;
+        let Some((content_octets, envelope_octets, checksum)) = parse_trailer(trailer) else {
+            return Err(ReadError::Corrupt("the end mark is missing"));
+        };
+        let body_octets = content_octets.checked_add(envelope_octets as u64);
+        if envelope_octets > ENVELOPE_OCTETS || body_octets != Some(octets - frame_octets) {
+            return Err(ReadError::Corrupt("the lengths do not add up"));
+        }
+        let block = window.read(begin + HEADER.len() as u64 + content_octets, envelope_octets)?;
+        let (id, due, envelope) = parse_block(block).ok_or(ReadError::Corrupt("the envelope cannot be read"))?;
+        Ok(Layout { id, due, envelope, content_octets, octets, checksum })
+    }
+
+    /// Reads the whole message and compares the checksum.
+    pub(crate) fn verify(&self, window: &mut Window, begin: u64) -> Result<(), ReadError> {
+        let mut left = self.octets - checksum_and_end(0).len() as u64;
+        let (mut hasher, mut offset) = (Hasher::new(), begin);
+        while left > 0 {
+            let octets = left.min(WINDOW_OCTETS as u64);
+            hasher.update(window.read(offset, octets as usize)?);
+            offset += octets;
+            left -= octets;
+        }
+        if hasher.finalize() == self.checksum { Ok(()) } else { Err(ReadError::Corrupt("the checksum differs")) }
     }
 }
 
@@ -162,12 +206,12 @@ fn parse_trailer(trailer: &[u8]) -> Option<(u64, usize, u32)> {
     (printed == text).then_some((content_octets, envelope_octets, checksum))
 }
 
-/// The envelope block of the message with this id.
-fn parse_block(block: &[u8], id: &MessageId) -> Option<(Due, Envelope)> {
+/// The envelope block of a message.
+fn parse_block(block: &[u8]) -> Option<(MessageId, Due, Envelope)> {
     let text = std::str::from_utf8(block).ok()?;
-    let text = text.strip_prefix("ID ")?.strip_prefix(id.as_str())?.strip_prefix("\r\nDUE ")?;
+    let (id, text) = text.strip_prefix("ID ")?.split_once("\r\nDUE ")?;
     let (due, envelope) = text.split_once("\r\n")?;
-    Some((parse_due(due)?, Envelope::parse(envelope).ok()?))
+    Some((id.parse().ok()?, parse_due(due)?, Envelope::parse(envelope).ok()?))
 }
 
 fn parse_due(text: &str) -> Option<Due> {
@@ -188,29 +232,14 @@ impl fmt::Display for Due {
     }
 }
 
-/// Reads `length` octets, which are there: the file is that long and message files do not shrink.
-fn begins_as_message(file: &dyn DiskFile) -> Result<bool, ReadError> {
+fn begins_as_message(window: &mut Window) -> Result<bool, ReadError> {
     let length = HEADER.len();
-    Ok(file.length()? >= length as u64 && read_exactly(file, 0, length)? == HEADER)
-}
-
-fn read_exactly(file: &dyn DiskFile, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
-    let mut octets = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        match file.read_at(offset + filled as u64, &mut octets[filled..]) {
-            Ok(0) => return Err(ReadError::Corrupt("it is shorter than it was")),
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(ReadError::Failed(error)),
-        }
-    }
-    Ok(octets)
+    Ok(window.end() >= length as u64 && window.read(0, length)? == HEADER)
 }
 
 /// The content of a message, octet for octet.
 pub struct Content {
-    file: Box<dyn DiskFile>,
+    window: Window,
     offset: u64,
     left: u64,
 }
@@ -218,7 +247,7 @@ pub struct Content {
 impl io::Read for Content {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.file.read_at(self.offset, &mut buffer[..wanted])?;
+        let count = self.window.read_some(self.offset, &mut buffer[..wanted])?;
         if count == 0 && wanted > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -89,8 +89,9 @@ impl OsDisk {
     }
 
     fn with_folders(root: File) -> io::Result<Self> {
-        let [temporary, new, state, corrupt, maildrop] = Folder::ALL.map(|folder| open_directory(&root, folder.name()));
-        Ok(OsDisk { folders: [temporary?, new?, state?, corrupt?, maildrop?], root })
+        let [temporary, new, state, corrupt, maildrop, journal] =
+            Folder::ALL.map(|folder| open_directory(&root, folder.name()));
+        Ok(OsDisk { folders: [temporary?, new?, state?, corrupt?, maildrop?, journal?], root })
     }
 
     fn folder(&self, folder: Folder) -> &File {

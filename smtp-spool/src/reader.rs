@@ -6,16 +6,18 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::disk::{Access, Disk, Entry, Folder};
 use crate::durable;
+use crate::engine::lock;
 use crate::envelope::Envelope;
 use crate::error::{OpenError, ReadError};
 use crate::id::MessageId;
 use crate::lifetime;
 use crate::maildrop;
-use crate::message_file::{Content, MessageFile};
+use crate::journal::view::{Names, View};
+use crate::message_file::{Content, Layout, MessageFile};
 use crate::os_disk::OsDisk;
 use crate::recipient_state::{RecipientState, Status};
 use crate::recovery;
@@ -26,6 +28,7 @@ use crate::store::Due;
 #[derive(Clone)]
 pub struct Reader {
     disk: Arc<dyn Disk>,
+    journal: Arc<Mutex<View>>,
 }
 
 /// What is known of a message without reading its content.
@@ -64,16 +67,17 @@ impl Reader {
 
     /// The same on any disk.
     pub fn on(disk: Arc<dyn Disk>) -> Self {
-        Reader { disk }
+        Reader { disk, journal: Arc::default() }
     }
 
     /// Every message, those in the maildrop included, the oldest first (as ids of [`IdSource`](crate::IdSource) sort), each as it is when the iterator
     /// comes to it. One that has vanished meanwhile is [`ReadError::Missing`].
     pub fn list(&self) -> io::Result<impl Iterator<Item = (MessageId, Result<Summary, ReadError>)>> {
-        // In this order: a message that is being adopted is seen in one of the two, or in both.
+        // In this order: a message that is being adopted, or moves out of the journal, is seen in one of the two, or in both.
         let mut names = self.disk.list(Folder::Maildrop)?;
+        let mut ids: Vec<_> = lock(&self.journal).all(&*self.disk)?.keys().cloned().collect();
         names.extend(self.disk.list(Folder::New)?);
-        let mut ids: Vec<_> = names.iter().filter_map(|name| recovery::id(name)).collect();
+        ids.extend(names.iter().filter_map(|name| recovery::id(name)));
         ids.sort();
         ids.dedup();
         let reader = self.clone();
@@ -89,7 +93,7 @@ impl Reader {
         lifetime::read(&*self.disk)
     }
 
-    /// Entries that are no messages: unknown names in `new/` and `maildrop/`, what does not begin as a message does in
+    /// Entries that are no messages: unknown names in `new/`, `maildrop/` and `journal/`, what does not begin as a message does in
     /// `maildrop/`, and what was moved to `corrupt/`.
     pub fn strangers(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
@@ -97,6 +101,7 @@ impl Reader {
             let names = self.disk.list(folder)?.into_iter().map(|name| folder.entry(name));
             entries.extend(names.filter(|entry| self.is_stranger(entry) && !maildrop::is_on_its_way(entry)));
         }
+        entries.extend(Names::read(&*self.disk)?.strangers);
         entries.extend(self.disk.list(Folder::Corrupt)?.into_iter().map(|name| Folder::Corrupt.entry(name)));
         entries.sort();
         Ok(entries)
@@ -109,33 +114,47 @@ impl Reader {
             && !durable::is_absent(&*self.disk, entry)
     }
 
-    /// Where the file of a message is at this moment, or would be.
+    /// The file in which a message is at this moment, or would be.
     pub fn entry(&self, id: &MessageId) -> Entry {
         let is_in = |folder: Folder| self.disk.open(&folder.entry(id.as_str()), Access::Read).is_ok();
-        let folder = if !is_in(Folder::New) && is_in(Folder::Maildrop) { Folder::Maildrop } else { Folder::New };
-        folder.entry(id.as_str())
+        let place = lock(&self.journal).find(&*self.disk, id);
+        match place {
+            _ if is_in(Folder::New) => Folder::New.entry(id.as_str()),
+            Ok(Some(place)) => place.segment.entry(),
+            _ if is_in(Folder::Maildrop) => Folder::Maildrop.entry(id.as_str()),
+            _ => Folder::New.entry(id.as_str()),
+        }
     }
 
-    /// Opens a message where it is. Between two looks it may be adopted, out of the one folder and into the other.
+    /// Parts of the journal that are damaged, each with where it is and what is wrong: what was in them is not listed.
+    pub fn damage(&self) -> io::Result<Vec<(Entry, String)>> {
+        let damage = lock(&self.journal).damage(&*self.disk)?;
+        Ok(damage.iter().map(|part| (part.segment.entry(), part.to_string())).collect())
+    }
+
+    /// Opens a message where it is. Between two looks it may be adopted, out of the one folder and into the other, or move out of
+    /// the journal.
     fn find(&self, id: &MessageId) -> Result<MessageFile, ReadError> {
-        let mut found = Err(ReadError::Missing);
-        for folder in [Folder::New, Folder::Maildrop, Folder::New] {
-            found = MessageFile::open_in(&*self.disk, folder, id);
-            if !matches!(found, Err(ReadError::Missing)) {
-                break;
+        let is_found = |found: &Result<MessageFile, ReadError>| !matches!(found, Err(ReadError::Missing));
+        for folder in [Folder::New, Folder::Maildrop] {
+            let found = MessageFile::open_in(&*self.disk, folder, id);
+            if is_found(&found) {
+                return found;
             }
         }
-        found
+        let place = lock(&self.journal).find(&*self.disk, id)?;
+        let found = place.map_or(Err(ReadError::Missing), |place| MessageFile::open_at(&*self.disk, &place, id));
+        if is_found(&found) { found } else { MessageFile::open(&*self.disk, id) }
     }
 
     /// One message without its content.
     pub fn summary(&self, id: &MessageId) -> Result<Summary, ReadError> {
-        let message = self.find(id)?;
+        let message = self.find(id)?.into_layout();
         let recipients = match message.due.at() {
             None => Vec::new(),
             Some(at) => self.recipients(id, vec![RecipientState::new(at); message.envelope.recipients.len()])?,
         };
-        let MessageFile { due, content_octets: size, envelope, .. } = message;
+        let Layout { due, content_octets: size, envelope, .. } = message;
         Ok(Summary { id: id.clone(), due, size, envelope, recipients })
     }
 
@@ -156,9 +175,7 @@ impl Reader {
 
     /// The content of a message, octet for octet, whose checksum has been compared before the first octet is given out.
     pub fn content(&self, id: &MessageId) -> Result<Content, ReadError> {
-        let message = self.find(id)?;
-        message.verify()?;
-        Ok(message.into_content())
+        Ok(self.find(id)?.verified()?.into_content())
     }
 }
 

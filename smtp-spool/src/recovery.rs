@@ -11,6 +11,7 @@ use crate::disk::{Access, Disk, Entry, Folder};
 use crate::durable;
 use crate::error::ReadError;
 use crate::id::MessageId;
+use crate::journal::{Index, order};
 use crate::lifetime;
 use crate::message_file::MessageFile;
 use crate::queue::Queue;
@@ -51,8 +52,27 @@ pub(crate) struct Recovered {
     pub(crate) queue: Queue,
     pub(crate) kept_octets: u64,
     pub(crate) report: RecoveryReport,
+    /// What lies in the journal.
+    pub(crate) journal: Index,
+    /// The number of the next segment.
+    pub(crate) next_segment: u64,
+    /// Messages in files of their own.
+    files: HashSet<MessageId>,
+    /// A part of the journal could not be read: which messages lie there is not known.
+    is_journal_partial: bool,
     /// Reports that are to be made sure of before anybody claims them.
     reports_begun: Vec<MessageId>,
+}
+
+/// Where the recipients of a message stand.
+#[derive(PartialEq, Eq)]
+enum Standing {
+    /// Somebody has still to deliver it.
+    Queued,
+    /// Nothing is left to be done.
+    Finished,
+    /// That cannot be read.
+    Unknown,
 }
 
 /// Why recovery could not go on.
@@ -73,6 +93,7 @@ pub(crate) fn recover(disk: &dyn Disk) -> Result<Recovered, RecoveryError> {
     for name in list(disk, Folder::New)? {
         recovered.message(disk, &name);
     }
+    recovered.journal(disk)?;
     for report in std::mem::take(&mut recovered.reports_begun) {
         recovered.queue.withhold(&report);
     }
@@ -103,41 +124,111 @@ impl Recovered {
             return self.leave(&entry, "the name is not a message id");
         };
         match MessageFile::open(disk, &id) {
-            Ok(message) => match message.due.at() {
-                None => {
-                    self.kept_octets += message.content_octets;
-                    self.report.kept_messages += 1;
+            Ok(message) => {
+                let layout = message.into_layout();
+                self.files.insert(id.clone());
+                match layout.due.at() {
+                    None => self.kept(layout.content_octets),
+                    Some(at) => {
+                        let recipients = vec![RecipientState::new(at); layout.envelope.recipients.len()];
+                        if self.queued(disk, &id, recipients) == Standing::Finished {
+                            self.finish(disk, &id);
+                        }
+                    }
                 }
-                Some(at) => self.queued(disk, id, vec![RecipientState::new(at); message.envelope.recipients.len()]),
-            },
+            }
             Err(ReadError::Corrupt(reason)) => {
                 // The record first: should we be cut short here, the message is found again and the record is not lost.
                 self.set_aside_record(disk, &id, "it belongs to a corrupt message");
                 self.set_aside(disk, &entry, &id.to_string(), reason);
             }
-            Err(error) => self.leave(&entry, &error.to_string()),
+            Err(error) => {
+                // Should the journal hold it too, it is the same message, and counts once.
+                self.files.insert(id);
+                self.leave(&entry, &error.to_string());
+            }
         }
     }
 
+    /// Looks at the journal. What has a file of its own by now does not count there any more.
+    fn journal(&mut self, disk: &dyn Disk) -> Result<(), RecoveryError> {
+        let failed = |doing: &str, source| RecoveryError { doing: format!("{doing} the journal"), source };
+        let names = order::clear(disk).map_err(|error| failed("clearing up", error))?;
+        names.strangers.iter().for_each(|entry| self.leave(entry, "the name is not that of a segment"));
+        self.next_segment = names.next_number;
+        for segment in names.segments {
+            let found = match order::read(disk, segment) {
+                Ok(found) => found,
+                Err(error) => {
+                    self.is_journal_partial = true;
+                    self.leave(&segment.entry(), &error.to_string());
+                    continue;
+                }
+            };
+            let mut alive = HashSet::new();
+            for message in &found.alive {
+                if !self.files.contains(&message.id) && self.counts(disk, message) {
+                    alive.insert(message.id.clone());
+                }
+            }
+            let mut set_aside = Vec::new();
+            for damage in &found.damage {
+                match order::set_aside(disk, damage) {
+                    Ok(()) => {
+                        let entry = segment.entry().to_string();
+                        self.report.corrupt.push(Finding { entry, reason: damage.to_string() });
+                        set_aside.push(damage.clone());
+                    }
+                    Err(error) => self.leave(&segment.entry(), &format!("{damage}; they cannot be moved: {error}")),
+                }
+            }
+            found
+                .settle(disk, &mut self.journal, &|id| alive.contains(id), &set_aside)
+                .map_err(|error| failed("putting in order", error))?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is still something to be done about a message in the journal.
+    fn counts(&mut self, disk: &dyn Disk, message: &order::Alive) -> bool {
+        let Some(at) = message.due.at() else {
+            self.kept(message.content_octets);
+            return true;
+        };
+        let is_finished =
+            self.queued(disk, &message.id, vec![RecipientState::new(at); message.recipients]) == Standing::Finished;
+        self.report.finished_messages += usize::from(is_finished);
+        !is_finished
+    }
+
+    fn kept(&mut self, content_octets: u64) {
+        self.kept_octets += content_octets;
+        self.report.kept_messages += 1;
+    }
+
     /// Brings the recipients of a message to where its record says they stand.
-    fn queued(&mut self, disk: &dyn Disk, id: MessageId, mut recipients: Vec<RecipientState>) {
+    fn queued(&mut self, disk: &dyn Disk, id: &MessageId, mut recipients: Vec<RecipientState>) -> Standing {
         let entry = Folder::State.entry(id.as_str());
         match disk.open(&entry, Access::Read).and_then(|file| state_record::replay(&*file, &mut recipients)) {
             Ok(0) => {}
             Ok(lines) => log::warn!("{entry}: {lines} lines do not verify and count as never written"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                self.set_aside_record(disk, &id, "it is not a plain file");
+                self.set_aside_record(disk, id, "it is not a plain file");
             }
             // Delivering to everybody once more is worse than waiting until the record can be read.
-            Err(error) => return self.leave(&entry, &error.to_string()),
+            Err(error) => {
+                self.leave(&entry, &error.to_string());
+                return Standing::Unknown;
+            }
         }
         if recipients.iter().all(RecipientState::is_finished) {
-            return self.finish(disk, &id);
+            return Standing::Finished;
         }
         self.reports_begun.extend(recipients.iter().flat_map(RecipientState::reports_begun).cloned());
-        self.queue.insert(id, recipients);
+        self.queue.insert(id.clone(), recipients);
         self.report.queued_messages += 1;
+        Standing::Queued
     }
 
     /// Completes the removal of a message. Its record follows as an orphan.
@@ -155,7 +246,7 @@ impl Recovered {
         match id(name) {
             None if entry == lifetime::entry() => {}
             None => self.leave(&entry, "the name is not a message id"),
-            Some(_) if has_message => {}
+            Some(id) if has_message || self.is_journal_partial || self.journal.contains(&id) => {}
             Some(_) => self.remove(disk, &entry),
         }
     }

@@ -10,7 +10,6 @@ use crate::engine::{Engine, lock};
 use crate::envelope::Envelope;
 use crate::error::{ReadError, StoreError};
 use crate::id::MessageId;
-use crate::message_file::MessageFile;
 use crate::recipient_state::{Change, RecipientState, Status};
 use crate::spool::Spool;
 
@@ -36,8 +35,8 @@ impl Spool {
         if !self.is_queued(id) {
             return Ok(None);
         }
-        let envelope = match MessageFile::open(&*self.engine.disk, id) {
-            Ok(message) => message.envelope,
+        let envelope = match self.engine.message(id) {
+            Ok(message) => message.into_layout().envelope,
             Err(ReadError::Missing) => return Ok(None),
             Err(error) => return Err(StoreError::from_read(format!("reading message {id}"), error)),
         };

@@ -21,7 +21,11 @@ fn file(due: Due) -> Vec<u8> {
     let disk = MemoryDisk::new();
     let (spool, _) = Spool::open_on(Arc::new(disk.clone()), Options::default()).unwrap();
     put(&spool, "m", b"Subject: x\r\n\r\ntext\r\n", due).unwrap();
-    disk.octets(&Folder::New.entry("m")).unwrap()
+    // In the journal it is the same octets behind a line.
+    let segment = disk.list(Folder::Journal).unwrap().remove(0);
+    let octets = disk.octets(&Folder::Journal.entry(segment)).unwrap();
+    let line = octets.iter().position(|octet| *octet == b'\n').unwrap();
+    octets[line + 1..].to_vec()
 }
 
 /// A disk on which a good message lies beside this file.

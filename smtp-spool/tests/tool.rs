@@ -31,11 +31,16 @@ impl Place {
         self.parent.path().join(name)
     }
 
+    /// Changes the last octet but one of the content of a message.
     fn damage(&self, name: &str) {
-        let path = self.path("spool/new").join(name);
-        let mut octets = std::fs::read(&path).unwrap();
-        octets[20] ^= 1;
-        std::fs::write(&path, octets).unwrap();
+        let entries = ["spool/new", "spool/journal"].map(|folder| std::fs::read_dir(self.path(folder)).unwrap());
+        for path in entries.into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            let mut octets = std::fs::read(&path).unwrap();
+            let mark = format!("ID {name}\r\n");
+            let Some(envelope) = octets.windows(mark.len()).position(|window| window == mark.as_bytes()) else { continue };
+            octets[envelope - 2] ^= 1;
+            std::fs::write(&path, octets).unwrap();
+        }
     }
 
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
@@ -72,7 +77,7 @@ fn list_beside_the_owner() {
         lines[1],
         r#"{"id":"a","state":"kept","size_bytes":0,"received_at_unix_seconds":1763880000,"from":"<alice@example.org>","ret":"HDRS","envid":"e+20f","recipients":[{"to":"<bob@example.net>"},{"to":"<carol@example.com>","notify":"SUCCESS,DELAY","orcpt":"utf-8;kârôl@example.com"}]}"#.to_owned() + ","
     );
-    assert_eq!(lines[4], r#"{"id":"d","state":"unreadable","reason":"the file is corrupt: it is too short"}"#);
+    assert_eq!(lines[4], r#"{"id":"d","state":"unreadable","reason":"it is corrupt: it is too short"}"#);
 }
 
 #[test]
@@ -114,7 +119,7 @@ fn show_is_octet_for_octet() {
     place.damage("b");
     let (code, text, error) = place.run(&["show", "b"]);
     assert_eq!((code, text.as_str()), (65, ""));
-    assert_eq!(error, "smtp-spool: b: the file is corrupt: the checksum differs\n");
+    assert_eq!(error, "smtp-spool: b: it is corrupt: the checksum differs\n");
     assert_eq!(place.run(&["show", "z"]).0, 66);
     let (code, text, _) = place.run(&["show", "--envelope", "b"]);
     let mail = "MAIL FROM:<alice@example.org> BODY=8BITMIME RET=HDRS ENVID=e+20f";
@@ -169,18 +174,20 @@ fn check_names_each_bad_file() {
     std::fs::write(place.path("spool/corrupt/x"), b"").unwrap();
     let (code, text, error) = place.run(&["check"]);
     let lines: Vec<_> = text.lines().collect();
+    let journal = std::fs::read_dir(place.path("spool/journal")).unwrap().next().unwrap().unwrap().file_name();
+    let segment = format!("journal/{}", journal.to_str().unwrap());
     assert_eq!(code, 65);
     assert_eq!(
         lines[0],
-        "new/b: the file is corrupt: the checksum differs; it stays where it is until it is removed (smtp-spool remove b)"
+        format!("b in {segment}: it is corrupt: the checksum differs; it stays where it is until it is removed (smtp-spool remove b)")
     );
     assert_eq!(
         lines[1],
-        "new/q: the file is corrupt: the checksum differs; it is moved to corrupt when it is to be delivered"
+        format!("q in {segment}: it is corrupt: the checksum differs; it is moved to corrupt when it is to be delivered")
     );
     assert_eq!(
         lines[2],
-        "new/torn: the file is corrupt: it is too short; the next start of the server moves it to corrupt"
+        "torn in new/torn: it is corrupt: it is too short; the next start of the server moves it to corrupt"
     );
     assert_eq!(lines[3], "new/\\u{1b}[2J: it is not a message; left alone");
     assert_eq!(error, "smtp-spool: some files are bad; the line of each says what becomes of it\n");

@@ -19,12 +19,12 @@ fn what_check_says_comes_true() {
     let (spool, _) = Spool::open(parent.path().join("spool"), Options::default()).unwrap();
     let new = parent.path().join("spool/new");
     for id in ["flipped", "torn"] {
-        put(&spool, id, b"text of a message\r\n", Due::Kept).unwrap();
+        put(&spool, id, &octets(200_000), Due::Kept).unwrap();
     }
     drop(spool);
-    let mut octets = std::fs::read(new.join("flipped")).unwrap();
-    octets[20] ^= 1;
-    std::fs::write(new.join("flipped"), octets).unwrap();
+    let mut flipped = std::fs::read(new.join("flipped")).unwrap();
+    flipped[20] ^= 1;
+    std::fs::write(new.join("flipped"), flipped).unwrap();
     std::fs::File::options().write(true).open(new.join("torn")).unwrap().set_len(60).unwrap();
     std::fs::write(new.join("no id!"), b"").unwrap();
     let run = |arguments: &[&str]| {

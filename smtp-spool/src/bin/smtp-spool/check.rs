@@ -33,7 +33,12 @@ impl Check {
                 ReadError::Failed(_) => failed += 1,
                 _ => corrupt += 1,
             }
-            writeln!(output, "{}: {error}; {}", reader.entry(&id), fate(&reader, &id)).map_err(Failure::output)?;
+            writeln!(output, "{id} in {}: {error}; {}", reader.entry(&id), fate(&reader, &id)).map_err(Failure::output)?;
+        }
+        for (entry, damage) in reader.damage().map_err(unreadable)? {
+            corrupt += 1;
+            writeln!(output, "{entry}: {damage}; the next start of the server moves them to corrupt")
+                .map_err(Failure::output)?;
         }
         let strangers = reader.strangers().map_err(unreadable)?;
         for entry in strangers.iter().filter(|entry| entry.folder != Folder::Corrupt) {

@@ -1,0 +1,159 @@
+//! The end of the journal: batches of messages, each written with one call and synced with one.
+//!
+//! A batch is begun only when the one before it is synced. When one cannot be, the segment is closed before it
+//! ([`sidecar::close`]), and nothing is accepted until that is durable: so whatever was refused does not come back, unless the
+//! machine crashes at that very moment.
+
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex};
+
+use super::segment::{LINE_OCTETS, SegmentId};
+use super::{Failure, Index, Place, SEGMENT_OCTETS, sidecar, sweep};
+use crate::disk::{Disk, DiskFile, Folder};
+use crate::engine::lock;
+use crate::group::Work;
+use crate::id::MessageId;
+
+/// Who writes the journal.
+pub(crate) struct Appender {
+    disk: Arc<dyn Disk>,
+    index: Arc<Mutex<Index>>,
+    /// The number of the next segment.
+    next_number: u64,
+    open: Option<Open>,
+    /// A segment that must be closed before anything is accepted, and at how many octets.
+    unclosed: Option<(SegmentId, u64)>,
+}
+
+/// The segment that is being written.
+struct Open {
+    id: SegmentId,
+    file: Box<dyn DiskFile>,
+    octets: u64,
+}
+
+/// A message on its way into the journal.
+pub(crate) struct Item {
+    pub(crate) id: MessageId,
+    pub(crate) octets: Vec<u8>,
+}
+
+impl Work for Appender {
+    type Item = Item;
+    type Outcome = Result<(), Failure>;
+
+    fn perform(&mut self, items: Vec<Item>) -> Result<(), Failure> {
+        self.close_unclosed()?;
+        let mut open = self.open()?;
+        match write(&mut open, &items) {
+            Ok(places) => {
+                open.octets = places.last().map_or(open.octets, Place::end);
+                lock(&self.index).insert(items.into_iter().map(|item| item.id).zip(places));
+                self.open = Some(open);
+                Ok(())
+            }
+            Err(failure) => {
+                self.unclosed = Some((open.id, open.octets));
+                drop(open);
+                if let Err(second) = self.close_unclosed() {
+                    log::error!("refused messages may come back at the next start, and until they cannot, nothing is taken: {second}");
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// Whoever stops in good order says where the journal ends, so that the next start need not find out.
+impl Drop for Appender {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.close(open);
+        }
+    }
+}
+
+impl Appender {
+    pub(crate) fn new(disk: Arc<dyn Disk>, index: Arc<Mutex<Index>>, next_number: u64) -> Self {
+        Appender { disk, index, next_number, open: None, unclosed: None }
+    }
+
+    fn close_unclosed(&mut self) -> Result<(), Failure> {
+        if let Some((segment, octets)) = self.unclosed {
+            sidecar::close(&*self.disk, segment, octets)
+                .map_err(|error| Failure::new("closing a segment with refused messages", &error))?;
+            self.unclosed = None;
+            self.closed(segment);
+        }
+        Ok(())
+    }
+
+    /// The segment to go on with: the one at hand, as long as it is not full.
+    fn open(&mut self) -> Result<Open, Failure> {
+        match self.open.take() {
+            Some(open) if open.octets < SEGMENT_OCTETS => return Ok(open),
+            Some(full) => self.close(full),
+            None => {}
+        }
+        self.begin().map_err(|error| Failure::new("beginning a segment of the journal", &error))
+    }
+
+    fn close(&self, open: Open) {
+        // Without it the next start has to compare the checksums of this segment, and that is all.
+        if let Err(error) = sidecar::close(&*self.disk, open.id, open.octets) {
+            log::debug!("segment {} of the journal is not marked as closed: {error}", open.id);
+        }
+        self.closed(open.id);
+    }
+
+    fn begin(&mut self) -> io::Result<Open> {
+        let nonce = getrandom::u64().map_err(io::Error::other)?;
+        let id = SegmentId { number: self.next_number, nonce };
+        let mut folder = self.disk.open_folder(Folder::Journal)?;
+        let file = self.disk.create(&id.entry())?;
+        // Whatever comes of it, nobody gets this number again.
+        self.next_number += 1;
+        if let Err(error) = folder.sync() {
+            // Nothing was written to it, so it does not matter if it stays.
+            let _ = self.disk.remove(&id.entry());
+            return Err(error);
+        }
+        lock(&self.index).begin(id, 0);
+        Ok(Open { id, file, octets: 0 })
+    }
+
+    fn closed(&self, segment: SegmentId) {
+        lock(&self.index).close(segment);
+        sweep(&*self.disk, &self.index);
+    }
+}
+
+/// Writes messages at the end of a segment and syncs it. Returns where they lie.
+fn write(open: &mut Open, items: &[Item]) -> Result<Vec<Place>, Failure> {
+    let (mut lines, mut places, mut offset) = (Vec::new(), Vec::new(), open.octets);
+    for item in items {
+        let too_long = || Failure::new("writing the journal", &io::ErrorKind::FileTooLarge.into());
+        lines.push(open.id.line(item.octets.len()).ok_or_else(too_long)?);
+        let place = Place { segment: open.id, begin: offset + LINE_OCTETS as u64, octets: item.octets.len() as u64 };
+        offset = place.end();
+        places.push(place);
+    }
+    let slices = lines.iter().zip(items).flat_map(|(line, item)| [line.as_bytes(), &item.octets]);
+    write_all(&mut *open.file, slices.map(IoSlice::new).collect())
+        .map_err(|error| Failure::new("writing the journal", &error))?;
+    open.file.sync().map_err(|error| Failure::new("syncing the journal", &error))?;
+    Ok(places)
+}
+
+fn write_all(file: &mut dyn DiskFile, mut slices: Vec<IoSlice<'_>>) -> io::Result<()> {
+    let mut left = slices.as_mut_slice();
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut left, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
