@@ -253,7 +253,8 @@ impl Engine {
         let temporary = self.temporary_name();
         let mut file = self.disk.create(&temporary)?;
         let written = std::io::copy(&mut message.into_octets(), &mut file).and_then(|_| {
-            durable::publish(&*self.disk, file, &temporary, &Folder::New.entry(id.as_str())).map_err(|error| error.source)
+            durable::publish(&*self.disk, file, &temporary, &Folder::New.entry(id.as_str()))
+                .map_err(|error| error.source)
         });
         match written {
             Ok(Published::Stored) => Ok(()),

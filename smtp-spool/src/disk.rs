@@ -31,14 +31,8 @@ pub enum Folder {
 
 impl Folder {
     /// All of them.
-    pub const ALL: [Folder; 6] = [
-        Folder::Temporary,
-        Folder::New,
-        Folder::State,
-        Folder::Corrupt,
-        Folder::Maildrop,
-        Folder::Journal,
-    ];
+    pub const ALL: [Folder; 6] =
+        [Folder::Temporary, Folder::New, Folder::State, Folder::Corrupt, Folder::Maildrop, Folder::Journal];
 
     /// The name in the spool directory.
     pub fn name(self) -> &'static str {

@@ -111,7 +111,14 @@ mod tests {
         std::thread::scope(|scope| {
             let first = scope.spawn(|| group.submit(0));
             assert_eq!(rounds.recv().unwrap(), [0]);
-            let others: Vec<_> = (1..=5).map(|item| scope.spawn({ let group = &group; move || group.submit(item) })).collect();
+            let others: Vec<_> = (1..=5)
+                .map(|item| {
+                    scope.spawn({
+                        let group = &group;
+                        move || group.submit(item)
+                    })
+                })
+                .collect();
             while lock(&group.state).waiting.len() < 5 {
                 std::thread::yield_now();
             }

@@ -50,7 +50,16 @@ impl SpoolIncoming {
         buffer.extend_from_slice(HEADER);
         let mut hasher = Hasher::new();
         hasher.update(HEADER);
-        SpoolIncoming { engine, buffer, hasher, content_octets: 0, file: None, temporary: None, loan: None, failure: None }
+        SpoolIncoming {
+            engine,
+            buffer,
+            hasher,
+            content_octets: 0,
+            file: None,
+            temporary: None,
+            loan: None,
+            failure: None,
+        }
     }
 
     /// How much may wait in memory now.

@@ -222,7 +222,9 @@ fn sweep(disk: &dyn Disk, index: &Mutex<Index>) {
     let dead = std::mem::take(&mut lock(index).dead);
     for segment in dead {
         if let Err(error) = sidecar::remove(disk, segment) {
-            log::warn!("segment {segment} of the journal is done with and cannot be removed; the next start does it: {error}");
+            log::warn!(
+                "segment {segment} of the journal is done with and cannot be removed; the next start does it: {error}"
+            );
         }
     }
 }

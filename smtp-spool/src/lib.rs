@@ -34,8 +34,11 @@
 //! | --- | --- |
 //! | `owner.lock` | an empty file; the process that has it locked owns the spool |
 //! | `control` | a Unix socket at which the owner takes requests ([`control`]); without an owner, what is left of one |
-//! | `tmp/NUMBER` | a message that is coming in and is longer than 64 KiB, or is being committed |
-//! | `new/ID` | a whole message: content and envelope |
+//! | `journal/NUMBER-NONCE` | a *segment*: whole messages, one behind the other, as they were committed |
+//! | `journal/NUMBER-NONCE.gone-0` | which of them do not count any more; `.gone-1` and `.gone-2` if that file failed |
+//! | `journal/NUMBER-NONCE.end` | how many octets of the segment count; none as long as it is being written |
+//! | `tmp/NUMBER` | a message that is coming in and is longer than 64 KiB (128 KiB, unless many are), or is being committed |
+//! | `new/ID` | a whole message that is too large for the journal, came by the maildrop, or moved out of a segment that is mostly dead |
 //! | `state/ID` | what became of the recipients of a message that is to be delivered; none before the first outcome |
 //! | `state/.lifetime` | how long a message is tried, as whoever runs the queue has said; none as long as it is five days |
 //! | `maildrop/ID` | a whole message of somebody who does not own the spool, for the owner to adopt |
@@ -47,7 +50,9 @@
 //! who put messages into `maildrop/` and touch nothing else; whoever wants to change something asks the owner, or becomes
 //! it. As the directories are closed to others, readers and submitters are the user to whom the spool belongs.
 //!
-//! # A message file
+//! # A message
+//!
+//! The same octets in a file of its own and in the journal.
 //!
 //! | octets | field | content |
 //! | --- | --- | --- |
@@ -56,15 +61,35 @@
 //! | any | envelope | lines that end in CRLF: `ID` and the name of the file; `DUE` and `KEPT` or Unix seconds; `RECEIVED` and Unix seconds; the MAIL command; one RCPT command or more |
 //! | 54 | trailer | `LENGTHS`, octets of content (16 hexadecimal digits), of envelope (8); `CRC32`, checksum (8) of all octets before it; `END` CRLF; single spaces between them |
 //!
-//! A file that differs from this in one octet is corrupt. It is written once and never changed. A record in `state/` has a
+//! What differs from this in one octet is corrupt. It is written once and never changed. A record in `state/` has a
 //! line for each step of a recipient: CRC-32 of the rest, number of the recipient, step. It is only appended to; a line
-//! that does not verify counts as never written. `state/.lifetime` has lines of the same kind, the last of which counts.
+//! that does not verify counts as never written. `state/.lifetime` has lines of the same kind, the last of which counts, and so
+//! have the files beside a segment: `gone` and where a message begins, `end` and a number of octets.
+//!
+//! In a segment there is a line before each message: `MESSAGE`, the nonce of the segment (16 hexadecimal digits), the octets of
+//! the message (8), CRC-32 of the line so far (8), CRLF. The nonce is random and stands in the name of the file, so no message can
+//! hold such a line: where a segment is damaged, the next line with the nonce is where messages go on.
 //!
 //! # The states of a message on disk
 //!
+//! Most messages are small and go to the journal. All who commit at the same moment are one batch: one of them writes and syncs
+//! for all. A batch is begun only when the one before it is synced.
+//!
+//! | state | segment | beside it | the call that leads to the next state | what recovery does |
+//! | --- | --- | --- | --- | --- |
+//! | J1 coming in | - | - | `writev` of the batch → J2 | nothing: it is in memory |
+//! | J2 written | whole | - | **`fsync` of the segment commits → J3** | takes it as J3 if it is whole: syncs the segment, writes `.end` |
+//! | J2' refused | perhaps a part | - | the sync failed: `write` and `fsync` of `.end` before the batch, then a new segment → nothing left | as J2 |
+//! | J3 kept, due or under way | whole, durable | - | as in 5, 6 and 7 below, with a record in `state/`; when no recipient is left → J4 | counts or queues it |
+//! | J4 finished or removed | whole | - | `write` and `fsync` of a line in `.gone-0`, together with others → J5 | the same |
+//! | J5 gone | whole, or removed | its line | when all of a closed segment is gone: `unlinkat` of the segment, `fsync` of `journal/`, then `unlinkat` of what lies beside it | the same |
+//! | J6 left over in a segment that is mostly dead | whole, durable | - | the way of a file from 2 to 6, then the call of J4 | if there is a whole file in `new/`, the call of J4 |
+//!
+//! A large message has a file of its own:
+//!
 //! | state | `tmp/` | `new/` | `state/` | the call that leads to the next state | what recovery does |
 //! | --- | --- | --- | --- | --- | --- |
-//! | 1 coming in, up to 64 KiB | - | - | - | `openat(O_CREAT\|O_EXCL\|O_NOFOLLOW)` in `tmp/` → 2 | nothing: it is in memory |
+//! | 1 coming in | - | - | - | `openat(O_CREAT\|O_EXCL\|O_NOFOLLOW)` in `tmp/` → 2 | nothing: it is in memory |
 //! | 2 being written | part | - | - | `write`s, then `fsync` of the file → 3 | removes the file in `tmp/` |
 //! | 3 written | whole, durable | - | - | `renameat2(RENAME_NOREPLACE)` to `new/` → 4 | removes the file in `tmp/` |
 //! | 4 named | - (or still there, after a cut) | whole | - | **`fsync` of `new/` commits → 5 or 6** | takes it as 5 or 6, syncs `new/` |
@@ -94,15 +119,19 @@
 //! 3 that makes no difference. Routing, targets of aliases, retry times, holds and reports are steps in the record like outcomes; an outcome
 //! that finishes the message is not recorded, since its removal says the same. Claims are in memory
 //! only: after a restart nobody holds one. Recovery moves to `corrupt/` what has the name of a message in `new/` and is
-//! not a plain file with a header, an end mark, lengths that add up and an envelope that can be read. Checksums are
-//! compared when a message is claimed, shown, exported or checked. Before anything is accepted all five folders are
+//! not a plain file with a header, an end mark, lengths that add up and an envelope that can be read, and copies there what
+//! is damaged in a segment. A segment that was not closed is read whole and every checksum compared, so its end is where the last
+//! whole message ends; what is torn behind it was never acknowledged. Other checksums are
+//! compared when a message is claimed, shown, exported or checked. Before anything is accepted all folders are
 //! synced; what recovery cannot read or does not know stays where it is and is reported.
 //!
 //! # What is not promised
 //!
 //! * *That a message is delivered once.* A crash between the delivery and its record delivers again, and so does a record
 //!   that could not be written; a message that was refused because a sync failed may come back after a crash.
-//! * *That a listing shows accepted messages only.* In state 4 a message is seen by readers before it is acknowledged.
+//! * *That a listing shows accepted messages only.* In states J2 and 4 a message is seen by readers before it is acknowledged.
+//! * *That a damaged end is told from a torn one.* Behind the last whole message of a segment that was not closed, because the
+//!   process was killed or the power cut, octets that do not prove themselves count as never committed. They stay in the file.
 //! * *That a message which could not be put into the maildrop is not delivered.* If the sync in state C fails, the owner may
 //!   have adopted it already.
 //! * *That the same id counts once for ever.* It does as long as the message is there.
@@ -112,8 +141,8 @@
 //! * After a successful `fsync` the octets or names are safe; the device does not lie about its cache.
 //! * A rename within one file system happens or does not. `tmp/` and `new/` may change independently of each other.
 //! * The file system has hard links. Without them nothing is lost, and what lies in `maildrop/` stays there.
-//! * After a failed `fsync` nothing is known, and a second one proves nothing. It is never tried on a message file; a
-//!   record that goes on after one costs a repeated delivery at worst.
+//! * After a failed `fsync` nothing is known, and a second one proves nothing. It is never tried on a message file, a segment or
+//!   what lies beside it; a record that goes on after one costs a repeated delivery at worst.
 //! * Octets do not change by themselves; if they do, CRC-32 finds it, as it is no defence against malice.
 //! * Nobody but the owner of the directory can write in it.
 //!

@@ -208,6 +208,12 @@ impl io::Write for MemoryFile {
         result.map(|()| taken)
     }
 
+    /// One operation, as it is on a real disk.
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let octets: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        io::Write::write(self, &octets)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

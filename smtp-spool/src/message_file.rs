@@ -104,7 +104,8 @@ impl MessageFile {
     /// a message does, is none.
     pub(crate) fn open_in(disk: &dyn Disk, folder: Folder, id: &MessageId) -> Result<Self, ReadError> {
         let opened = disk.open(&folder.entry(id.as_str()), Access::Read);
-        if folder == Folder::Maildrop && opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+        if folder == Folder::Maildrop && opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
+        {
             return Err(ReadError::Missing);
         }
         let mut window = Window::new(opened?)?;

@@ -37,7 +37,9 @@ impl Place {
         for path in entries.into_iter().flatten().map(|entry| entry.unwrap().path()) {
             let mut octets = std::fs::read(&path).unwrap();
             let mark = format!("ID {name}\r\n");
-            let Some(envelope) = octets.windows(mark.len()).position(|window| window == mark.as_bytes()) else { continue };
+            let Some(envelope) = octets.windows(mark.len()).position(|window| window == mark.as_bytes()) else {
+                continue;
+            };
             octets[envelope - 2] ^= 1;
             std::fs::write(&path, octets).unwrap();
         }
@@ -179,11 +181,15 @@ fn check_names_each_bad_file() {
     assert_eq!(code, 65);
     assert_eq!(
         lines[0],
-        format!("b in {segment}: it is corrupt: the checksum differs; it stays where it is until it is removed (smtp-spool remove b)")
+        format!(
+            "b in {segment}: it is corrupt: the checksum differs; it stays where it is until it is removed (smtp-spool remove b)"
+        )
     );
     assert_eq!(
         lines[1],
-        format!("q in {segment}: it is corrupt: the checksum differs; it is moved to corrupt when it is to be delivered")
+        format!(
+            "q in {segment}: it is corrupt: the checksum differs; it is moved to corrupt when it is to be delivered"
+        )
     );
     assert_eq!(
         lines[2],

@@ -56,7 +56,9 @@ impl Work for Appender {
                 self.unclosed = Some((open.id, open.octets));
                 drop(open);
                 if let Err(second) = self.close_unclosed() {
-                    log::error!("refused messages may come back at the next start, and until they cannot, nothing is taken: {second}");
+                    log::error!(
+                        "refused messages may come back at the next start, and until they cannot, nothing is taken: {second}"
+                    );
                 }
                 Err(failure)
             }

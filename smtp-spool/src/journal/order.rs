@@ -5,7 +5,7 @@
 
 use std::io::{self, Write as _};
 
-use super::segment::{Damage, End, Found, SegmentId, scan};
+use super::segment::{Damage, End, SegmentId, scan};
 use super::sidecar::{self, Marks, Sidecar};
 use super::view::Names;
 use super::{Index, Place};
@@ -53,12 +53,12 @@ pub(crate) fn read(disk: &dyn Disk, id: SegmentId) -> Result<Segment, ReadError>
     let (mut alive, mut damage) = (Vec::new(), Vec::new());
     let is_open = end == End::Open;
     let understood = scan(&mut window, id, 0, end, is_open, |found| match found {
-        Found::Message(place, layout) if !gone.contains(&place.begin) => {
+        Ok((place, layout)) if !gone.contains(&place.begin) => {
             let Layout { id, due, envelope, content_octets, .. } = layout;
             alive.push(Alive { id, due, recipients: envelope.recipients.len(), content_octets, place });
         }
-        Found::Damage(part) if !gone.contains(&part.offset) => damage.push(part),
-        Found::Message(..) | Found::Damage(_) => {}
+        Err(part) if !gone.contains(&part.offset) => damage.push(part),
+        Ok(_) | Err(_) => {}
     })?;
     if is_open && understood < window.end() {
         let octets = window.end() - understood;

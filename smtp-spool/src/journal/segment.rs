@@ -81,12 +81,8 @@ impl SegmentId {
     }
 }
 
-/// What stands in a segment.
-pub(crate) enum Found {
-    Message(Place, Layout),
-    /// Octets that are no message and may have been one or more.
-    Damage(Damage),
-}
+/// What stands in a segment: a message, or octets that are none and may have been one or more.
+pub(crate) type Found = Result<(Place, Layout), Damage>;
 
 /// A damaged part of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +129,7 @@ pub(crate) fn scan(
         let reason = match scan.message(window, offset) {
             Ok((place, layout)) => {
                 offset = place.end();
-                take(Found::Message(place, layout));
+                take(Ok((place, layout)));
                 continue;
             }
             Err(ReadError::Corrupt(reason)) => reason,
@@ -145,9 +141,9 @@ pub(crate) fn scan(
         }
         let next = next.unwrap_or(last);
         match scan.behind_damaged_line(window, offset, next) {
-            Ok((place, layout)) => take(Found::Message(place, layout)),
+            Ok((place, layout)) => take(Ok((place, layout))),
             Err(ReadError::Corrupt(_)) => {
-                take(Found::Damage(Damage { segment, offset, octets: next - offset, reason }));
+                take(Err(Damage { segment, offset, octets: next - offset, reason }));
             }
             Err(error) => return Err(error),
         }
@@ -157,7 +153,7 @@ pub(crate) fn scan(
     if let End::Closed(octets) = end
         && octets > last.max(from)
     {
-        take(Found::Damage(Damage { segment, offset: last, octets: 0, reason: "the file is shorter than it was" }));
+        take(Err(Damage { segment, offset: last, octets: 0, reason: "the file is shorter than it was" }));
     }
     Ok(offset)
 }
@@ -172,7 +168,8 @@ struct Scan {
 impl Scan {
     /// The message whose line stands at a place.
     fn message(&self, window: &mut Window, offset: u64) -> Result<(Place, Layout), ReadError> {
-        let octets = self.announced(window, offset)?.ok_or(ReadError::Corrupt("the line before a message is damaged"))?;
+        let octets =
+            self.announced(window, offset)?.ok_or(ReadError::Corrupt("the line before a message is damaged"))?;
         self.message_at(window, offset + LINE_OCTETS as u64, octets as u64, self.is_thorough)
     }
 

@@ -1,11 +1,11 @@
 //! The journal as readers see it, who do not own it: what they saw last, brought up to date when they look again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map};
 use std::ffi::OsString;
 use std::io;
 
 use super::Place;
-use super::segment::{Damage, End, Found, SegmentId, scan};
+use super::segment::{Damage, End, SegmentId, scan};
 use super::sidecar::{self, Sidecar};
 use crate::disk::{Access, Disk, Entry, Folder};
 use crate::id::MessageId;
@@ -117,21 +117,21 @@ impl View {
     /// Reads what has been added to a segment.
     fn look(&mut self, disk: &dyn Disk, segment: SegmentId) -> io::Result<()> {
         let mut window = Window::new(disk.open(&segment.entry(), Access::Read)?)?;
-        if self.segments.contains_key(&segment) {
-            self.look_beside(disk, segment)?;
-        } else {
+        if let btree_map::Entry::Vacant(entry) = self.segments.entry(segment) {
             let (gone_octets, sidecar) = (length(disk, segment)?, Sidecar::read(disk, segment)?);
-            self.segments.insert(segment, Seen { sidecar, gone_octets, scanned: 0, damage: Vec::new() });
+            entry.insert(Seen { sidecar, gone_octets, scanned: 0, damage: Vec::new() });
+        } else {
+            self.look_beside(disk, segment)?;
         }
         let (Some(seen), places) = (self.segments.get_mut(&segment), &mut self.places) else { return Ok(()) };
         let (gone, end) = (&seen.sidecar.gone, seen.sidecar.end);
         let damage = &mut seen.damage;
         seen.scanned = scan(&mut window, segment, seen.scanned, end, false, |found| match found {
-            Found::Message(place, layout) if !gone.contains(&place.begin) => {
+            Ok((place, layout)) if !gone.contains(&place.begin) => {
                 places.insert(layout.id, place);
             }
-            Found::Damage(part) if !gone.contains(&part.offset) => damage.push(part),
-            Found::Message(..) | Found::Damage(_) => {}
+            Err(part) if !gone.contains(&part.offset) => damage.push(part),
+            Ok(_) | Err(_) => {}
         })?;
         Ok(())
     }

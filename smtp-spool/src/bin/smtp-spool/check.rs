@@ -33,7 +33,8 @@ impl Check {
                 ReadError::Failed(_) => failed += 1,
                 _ => corrupt += 1,
             }
-            writeln!(output, "{id} in {}: {error}; {}", reader.entry(&id), fate(&reader, &id)).map_err(Failure::output)?;
+            writeln!(output, "{id} in {}: {error}; {}", reader.entry(&id), fate(&reader, &id))
+                .map_err(Failure::output)?;
         }
         for (entry, damage) in reader.damage().map_err(unreadable)? {
             corrupt += 1;
