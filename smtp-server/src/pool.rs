@@ -74,7 +74,7 @@ impl Pool {
         if per_address == 0 {
             return Err(invalid("0 connections per address let nobody in"));
         }
-        if host.config.session.mails == 0 {
+        if host.config.session.mails == Some(0) {
             return Err(invalid("0 messages per connection let no mail in"));
         }
         let (sender, receiver) = crossbeam_channel::bounded(threads);

@@ -41,7 +41,7 @@ PIPELINING                         commands may come in groups (RFC 2920)
 SMTPUTF8                           addresses and headers in all scripts (RFC 6531)
 ENHANCEDSTATUSCODES                replies hold finer codes, such as 5.1.1 (RFC 2034)
 CHUNKING                           content may come by BDAT, with its size in front (RFC 3030)
-LIMITS MAILMAX=10000 RCPTMAX=1000  how much it takes at a time (RFC 9422)
+LIMITS RCPTMAX=1000  how much it takes at a time (RFC 9422)
 "
     );
     assert!(without_times(answers(&output)).starts_with(&expected), "{}", answers(&output));
