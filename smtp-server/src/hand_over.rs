@@ -75,7 +75,8 @@ mod tests {
     fn each_is_taken_once_and_the_end_reaches_everybody() {
         let hand_over = HandOver::new(1_000);
         let taken = std::thread::scope(|scope| {
-            let takers: Vec<_> = (0..8).map(|_| scope.spawn(|| std::iter::from_fn(|| hand_over.take()).count())).collect();
+            let takers: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| std::iter::from_fn(|| hand_over.take()).count())).collect();
             let given = (0..1_000).filter(|number| hand_over.give(*number)).count();
             hand_over.close();
             assert_eq!(given, 1_000);
