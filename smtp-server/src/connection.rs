@@ -54,28 +54,13 @@ pub(crate) struct Caller {
 }
 
 /// Holds one conversation, from the greeting to the close.
+///
+/// A page of the stack that was touched once stays in memory, also while the peer says nothing. So the steps below are not
+/// put into one function by the compiler, whose frame would hold all that any of them needs.
 pub(crate) fn serve(host: &Host, ticket: Ticket<'_>, stream: &mut Stream<'_>, caller: Caller) {
-    let Caller { peer, is_submission } = caller;
+    let peer = caller.peer;
     log::debug!("peer={peer} status=connected");
-    let mut config = host.config.session.clone();
-    config.starttls = host.config.tls.is_some();
-    config.requires_auth = is_submission;
-    if host.config.accept_bare_lf.iter().any(|network| network.contains(peer.ip())) {
-        config.line_ends = LineEnds::AcceptBareLineFeed;
-    }
-    let mut connection = Connection {
-        host,
-        ticket,
-        stream,
-        handshake: None,
-        peer,
-        is_submission,
-        session: ServerSession::new(config),
-        dialogue: None,
-        started: Instant::now(),
-        incoming: None,
-        journal: Journal::new(peer),
-    };
+    let mut connection = Connection::new(host, ticket, stream, caller);
     match connection.talk() {
         Ok(()) => log::debug!("peer={peer} status=closed"),
         Err(error) => {
@@ -85,7 +70,32 @@ pub(crate) fn serve(host: &Host, ticket: Ticket<'_>, stream: &mut Stream<'_>, ca
     }
 }
 
-impl Connection<'_, '_> {
+impl<'a, 's> Connection<'a, 's> {
+    #[inline(never)]
+    fn new(host: &'a Host, ticket: Ticket<'a>, stream: &'a mut Stream<'s>, caller: Caller) -> Box<Self> {
+        let Caller { peer, is_submission } = caller;
+        let mut config = host.config.session.clone();
+        config.starttls = host.config.tls.is_some();
+        config.requires_auth = is_submission;
+        if host.config.accept_bare_lf.iter().any(|network| network.contains(peer.ip())) {
+            config.line_ends = LineEnds::AcceptBareLineFeed;
+        }
+        Box::new(Connection {
+            host,
+            ticket,
+            stream,
+            handshake: None,
+            peer,
+            is_submission,
+            session: ServerSession::new(config),
+            dialogue: None,
+            started: Instant::now(),
+            incoming: None,
+            journal: Journal::new(peer),
+        })
+    }
+
+    #[inline(never)]
     fn talk(&mut self) -> io::Result<()> {
         let mut input = Input::new();
         self.stream.prepare(self.host.config.session.command_timeout)?;
@@ -201,6 +211,7 @@ impl Connection<'_, '_> {
     }
 
     /// Asks the policy, and the store where room on the disk is the question.
+    #[inline(never)]
     fn decide(&mut self) {
         let Some(question) = self.session.question() else { return };
         match question {
