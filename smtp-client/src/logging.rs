@@ -4,7 +4,14 @@
 //! sequence would steer the terminal of whoever reads it; so everything that is not printable ASCII is escaped here, in
 //! the one place through which every line goes.
 
-use std::io::Write;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use smtp_proto::printable::is_printable_ascii;
+
+/// The line of an accepted message has some 200.
+const USUAL_OCTETS: usize = 256;
 
 /// Starts logging to standard error. `RUST_LOG` chooses the level and the modules (`debug`, `smtp_server=debug`);
 /// without it, `default_level` is used.
@@ -13,15 +20,20 @@ pub fn start(default_level: log::LevelFilter) {
         .filter_level(default_level)
         .parse_default_env()
         .format(|output, record| {
-            let time = output.timestamp_millis();
-            writeln!(output, "{time} {:<5} {}", record.level(), escape(&record.args().to_string()))
+            let (time, mut message) = (output.timestamp_millis(), String::with_capacity(USUAL_OCTETS));
+            // It fails only if the value that is printed says so; what there is of the line is better than none.
+            let _ = write!(message, "{}", record.args());
+            writeln!(output, "{time} {:<5} {}", record.level(), escape(&message))
         })
         .init();
 }
 
 /// Escapes everything but printable ASCII. Backslashes stay: what was escaped before, such as a reply of a server, is not
 /// escaped again.
-pub fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if is_printable_ascii(text.as_bytes()) {
+        return Cow::Borrowed(text);
+    }
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -29,7 +41,7 @@ pub fn escape(text: &str) -> String {
             _ => escaped.extend(character.escape_unicode()),
         }
     }
-    escaped
+    Cow::Owned(escaped)
 }
 
 #[cfg(test)]

@@ -4,14 +4,30 @@
 //! like a key of the line. A backslash is no help against that here: an address may hold backslashes of its own, which all
 //! lines show as they are ([`crate::logging`]), and nobody could tell ours from those.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A value in quotes.
 pub struct Quoted<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for Quoted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.to_string().replace('"', "\"\""))
+        f.write_char('"')?;
+        write!(Doubling(f), "{}", self.0)?;
+        f.write_char('"')
+    }
+}
+
+/// Passes a text on with each quote twice.
+struct Doubling<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Doubling<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut parts = text.split('"');
+        self.0.write_str(parts.next().unwrap_or_default())?;
+        parts.try_for_each(|part| {
+            self.0.write_str("\"\"")?;
+            self.0.write_str(part)
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::address::{self, AddressError, Domain, ForwardPath, ReversePath};
 use crate::cursor::Cursor;
 use crate::limits;
 use crate::parameter::{MailParameters, ParameterError, RcptParameters};
+use crate::printable::is_printable_ascii;
 pub use auth::{Auth, NotBase64};
 
 /// A command and its arguments.
@@ -140,7 +141,9 @@ impl Command {
 
     fn read(line: &[u8]) -> Result<Self, CommandError> {
         let line = std::str::from_utf8(line).map_err(|_| CommandError::Octets)?;
-        if line.chars().any(|character| character.is_control() && character != '\t') {
+        if !is_printable_ascii(line.as_bytes())
+            && line.chars().any(|character| character.is_control() && character != '\t')
+        {
             return Err(CommandError::Octets);
         }
         // RFC 5321, 4.1.1: "receivers SHOULD tolerate trailing white space before the terminating <CRLF>".

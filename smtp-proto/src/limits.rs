@@ -46,10 +46,6 @@ pub const RECEIVED_REPLY_LINES: usize = 256;
 /// Recipients of one transaction. RFC 5321, 4.5.3.1.8: at least 100.
 pub const RECIPIENTS: usize = 1_000;
 
-/// MAIL commands of one session, announced with LIMITS (RFC 9422, 4.1). No RFC has a least; a sender with more to say comes
-/// back over another connection, and so a long one does not hold its thread for ever.
-pub const MAILS: usize = 10_000;
-
 /// Octets of one message. RFC 5321, 4.5.3.1.7: at least 64 KiB; announced with SIZE.
 pub const MESSAGE_OCTETS: u64 = 64 << 20;
 

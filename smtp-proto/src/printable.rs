@@ -24,6 +24,12 @@ pub fn is_steering(character: char) -> bool {
         )
 }
 
+/// Whether all octets are printable ASCII, space included. Nearly every line is, in every log, command and reply, so this looks
+/// at all octets alike, without a way out at the first that is none: that is done for many of them at a time.
+pub fn is_printable_ascii(octets: &[u8]) -> bool {
+    octets.iter().fold(true, |is_printable, octet| is_printable & matches!(octet, b' '..=b'~'))
+}
+
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|character| match is_steering(character) {
@@ -36,6 +42,19 @@ impl fmt::Display for Printable<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn printable_ascii_is_what_stands_between_space_and_tilde() {
+        for octet in 0..=u8::MAX {
+            let expected = octet == b' ' || octet.is_ascii_graphic();
+            for place in [0, 39, 79] {
+                let mut octets = [b'a'; 80];
+                octets[place] = octet;
+                assert_eq!(is_printable_ascii(&octets), expected, "{octet} at {place}");
+            }
+        }
+        assert!(is_printable_ascii(b""));
+    }
 
     #[test]
     fn shows_letters_and_hides_commands() {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::limits;
+use crate::printable::is_printable_ascii;
 
 /// A reply, the same type for the server that writes it and the client that reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,12 +152,16 @@ impl Reply {
 
     /// Appends the reply as it goes over the wire.
     pub fn write_to(&self, output: &mut Vec<u8>) {
-        let enhanced = self.enhanced.map(|enhanced| format!("{enhanced} ")).unwrap_or_default();
         for (number, line) in self.lines.iter().enumerate() {
             let is_last = number + 1 == self.lines.len();
-            output.extend_from_slice(self.code.to_string().as_bytes());
+            push_number(output, self.code.0);
             output.push(if is_last { b' ' } else { b'-' });
-            output.extend_from_slice(enhanced.as_bytes());
+            if let Some(EnhancedCode { class, subject, detail }) = self.enhanced {
+                for (number, behind) in [(u16::from(class), b'.'), (subject, b'.'), (detail, b' ')] {
+                    push_number(output, number);
+                    output.push(behind);
+                }
+            }
             output.extend_from_slice(line.as_bytes());
             output.extend_from_slice(b"\r\n");
         }
@@ -168,11 +173,18 @@ impl Reply {
     }
 }
 
+/// In decimal. Every reply has up to four numbers, so this is worth more than the general way to print one.
+fn push_number(output: &mut Vec<u8>, number: u16) {
+    let digits = [10_000, 1_000, 100, 10, 1].map(|place| b'0' + (number / place % 10) as u8);
+    let start = digits.iter().position(|digit| *digit != b'0').unwrap_or(digits.len() - 1);
+    output.extend_from_slice(digits.get(start..).unwrap_or_default());
+}
+
 /// Cuts a text into lines that fit with their codes, and escapes what is not printable ASCII.
 fn printable_lines(text: Cow<'static, str>) -> Vec<Cow<'static, str>> {
     const TEXT_OCTETS: usize = limits::REPLY_LINE_OCTETS - "250-5.999.999 \r\n".len();
     let is_plain = |character: char| matches!(character, ' '..='~');
-    if text.len() <= TEXT_OCTETS && text.chars().all(is_plain) {
+    if text.len() <= TEXT_OCTETS && is_printable_ascii(text.as_bytes()) {
         return vec![text];
     }
     let mut lines = Vec::new();

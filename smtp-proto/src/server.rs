@@ -91,8 +91,9 @@ pub struct Config {
     /// Recipients of one transaction, announced with LIMITS.
     pub recipients: usize,
     /// MAIL commands of one session, whatever becomes of them, announced with LIMITS: beyond, 421 (RFC 9422, 4.1). At
-    /// least 1.
-    pub mails: usize,
+    /// least 1. `None`, the default: as many as come, since a session that moves mail is what we are here for, and one
+    /// that moves none has its end by [`Config::fruitless_commands`].
+    pub mails: Option<usize>,
     /// Commands that are wrong in themselves, since the last message: beyond, 421 (RFC 5321, 7.8; Postfix: 20).
     pub errors: usize,
     /// Commands that move no mail (refused ones, NOOP, RSET, VRFY, HELP, EHLO), since the last message: beyond, 421.
@@ -118,7 +119,7 @@ impl Config {
             dsn: false,
             require_tls: false,
             recipients: limits::RECIPIENTS,
-            mails: limits::MAILS,
+            mails: None,
             errors: 20,
             fruitless_commands: 1_000,
             command_timeout: Duration::from_secs(300),
@@ -394,7 +395,7 @@ impl ServerSession {
     pub fn extensions(&self) -> Extensions {
         let config = &self.config;
         let limits = Limits {
-            mails: Limits::announced(config.mails),
+            mails: config.mails.and_then(Limits::announced),
             recipients: Limits::announced(config.recipients),
             recipient_domains: None,
         };

@@ -1,6 +1,6 @@
 //! The lines a message collects on its way: `Received:` at every hop, `Return-Path:` at the last (RFC 5321, 4.4).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use crate::address::{AddressLiteral, Domain, ForwardPath, ReversePath};
@@ -77,18 +77,26 @@ impl fmt::Display for Received<'_> {
             (HelloName::Other(_), Some(literal)) => write!(f, "Received: from {literal} ({literal})")?,
             (HelloName::Other(_), None) => f.write_str("Received: from unknown")?,
         }
-        let id: String = self.id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-        write!(f, "\r\n\tby {} with {} id {id}", self.by, self.with)?;
+        write!(f, "\r\n\tby {} with {} id ", self.by, self.with)?;
+        write_only(f, self.id, |octet| octet.is_ascii_alphanumeric() || octet == b'-')?;
         // The bare postmaster is no path in the field's grammar; FOR may be left out.
         if let Some(mailbox) = self.recipient.and_then(ForwardPath::mailbox) {
             write!(f, "\r\n\tfor <{mailbox}>")?;
         }
         if let Some(suite) = self.tls {
-            let suite: String = suite.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            write!(f, "\r\n\ttls {suite}")?;
+            f.write_str("\r\n\ttls ")?;
+            write_only(f, suite, |octet| octet.is_ascii_alphanumeric() || octet == b'_')?;
         }
         write!(f, ";\r\n\t{}\r\n", self.at)
     }
+}
+
+/// Prints what may stand in a text, which is nearly always all of it. `may_stand` says so of ASCII; nothing else may.
+fn write_only(f: &mut fmt::Formatter<'_>, text: &str, may_stand: fn(u8) -> bool) -> fmt::Result {
+    if text.bytes().all(may_stand) {
+        return f.write_str(text);
+    }
+    text.bytes().filter(|octet| may_stand(*octet)).try_for_each(|octet| f.write_char(char::from(octet)))
 }
 
 /// The field that final delivery puts on top (RFC 5321, 4.4): what came with MAIL, for reports to come back to.

@@ -18,14 +18,12 @@ use smtp_spool::StoreError;
 use crate::auth::Dialogue;
 use crate::host::Host;
 use crate::incoming::{Arrival, IncomingMessage};
+use crate::input::Input;
 use crate::journal::{self, Journal};
 use crate::policy::Client;
 use crate::registry::Ticket;
 use crate::replies;
 use crate::stream::{Stream, is_worth_another_try};
-
-/// Octets of the input buffer, one for each thread: what one read takes from the kernel.
-pub(crate) const BUFFER_OCTETS: usize = 32 * 1024;
 
 /// Behind so long a wait the time is looked at again, whatever the deadline is.
 const LONGEST_READ: Duration = Duration::from_secs(3_600);
@@ -34,8 +32,9 @@ struct Connection<'a, 's> {
     host: &'a Host,
     ticket: Ticket<'a>,
     stream: &'a mut Stream<'s>,
-    /// What the TLS handshake needs, once one is agreed on.
-    handshake: Option<ServerConnection>,
+    /// What the TLS handshake needs, once one is agreed on. In a box, here and wherever it goes: it is large, and what the
+    /// stack of a thread once needed stays in memory while its peer says nothing.
+    handshake: Option<Box<ServerConnection>>,
     peer: SocketAddr,
     is_submission: bool,
     session: ServerSession,
@@ -54,30 +53,15 @@ pub(crate) struct Caller {
     pub(crate) is_submission: bool,
 }
 
-/// Holds one conversation, from the greeting to the close. `buffer` is the thread's own.
-pub(crate) fn serve(host: &Host, ticket: Ticket<'_>, stream: &mut Stream<'_>, caller: Caller, buffer: &mut [u8]) {
-    let Caller { peer, is_submission } = caller;
+/// Holds one conversation, from the greeting to the close.
+///
+/// A page of the stack that was touched once stays in memory, also while the peer says nothing. So the steps below are not
+/// put into one function by the compiler, whose frame would hold all that any of them needs.
+pub(crate) fn serve(host: &Host, ticket: Ticket<'_>, stream: &mut Stream<'_>, caller: Caller) {
+    let peer = caller.peer;
     log::debug!("peer={peer} status=connected");
-    let mut config = host.config.session.clone();
-    config.starttls = host.config.tls.is_some();
-    config.requires_auth = is_submission;
-    if host.config.accept_bare_lf.iter().any(|network| network.contains(peer.ip())) {
-        config.line_ends = LineEnds::AcceptBareLineFeed;
-    }
-    let mut connection = Connection {
-        host,
-        ticket,
-        stream,
-        handshake: None,
-        peer,
-        is_submission,
-        session: ServerSession::new(config),
-        dialogue: None,
-        started: Instant::now(),
-        incoming: None,
-        journal: Journal::new(peer),
-    };
-    match connection.talk(buffer) {
+    let mut connection = Connection::new(host, ticket, stream, caller);
+    match connection.talk() {
         Ok(()) => log::debug!("peer={peer} status=closed"),
         Err(error) => {
             connection.journal.lost();
@@ -86,49 +70,84 @@ pub(crate) fn serve(host: &Host, ticket: Ticket<'_>, stream: &mut Stream<'_>, ca
     }
 }
 
-impl Connection<'_, '_> {
-    fn talk(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+impl<'a, 's> Connection<'a, 's> {
+    #[inline(never)]
+    fn new(host: &'a Host, ticket: Ticket<'a>, stream: &'a mut Stream<'s>, caller: Caller) -> Box<Self> {
+        let Caller { peer, is_submission } = caller;
+        let mut config = host.config.session.clone();
+        config.starttls = host.config.tls.is_some();
+        config.requires_auth = is_submission;
+        if host.config.accept_bare_lf.iter().any(|network| network.contains(peer.ip())) {
+            config.line_ends = LineEnds::AcceptBareLineFeed;
+        }
+        Box::new(Connection {
+            host,
+            ticket,
+            stream,
+            handshake: None,
+            peer,
+            is_submission,
+            session: ServerSession::new(config),
+            dialogue: None,
+            started: Instant::now(),
+            incoming: None,
+            journal: Journal::new(peer),
+        })
+    }
+
+    #[inline(never)]
+    fn talk(&mut self) -> io::Result<()> {
+        let mut input = Input::new();
         self.stream.prepare(self.host.config.session.command_timeout)?;
         if self.stream.is_tls() {
             self.handshake = Some(begin_tls(self.host, self.peer).map_err(io::Error::other)?);
-            self.shake_hands(buffer)?;
+            self.shake_hands(&mut input)?;
         }
         self.offer_auth();
         // What has come before the greeting went out. Nothing may have (RFC 5321, 4.3.1).
-        let early = self.stream.read_available(buffer)?;
-        let (mut start, mut end) = (0, early);
+        let early = self.stream.read_available(input.room())?;
+        input.add(early);
+        let mut start = 0;
+        let mut now = self.started.elapsed();
         loop {
-            let input = buffer.get(start..end).unwrap_or_default();
-            let (used, event) = self.session.handle(input, self.started.elapsed());
+            let (used, event) = self.session.handle(input.behind(start), now);
             start += used;
             match event {
-                Event::Question => self.decide(),
+                Event::Question => {
+                    self.decide();
+                    now = self.started.elapsed();
+                }
                 Event::Content(octets) => self.store(octets),
                 Event::Dropped => self.drop_incoming(),
                 Event::StartTls => {
                     self.flush()?;
-                    self.shake_hands(buffer)?;
+                    self.shake_hands(&mut input)?;
+                    now = self.started.elapsed();
                 }
                 Event::NeedInput => {
                     self.flush()?;
-                    buffer.copy_within(start..end, 0);
-                    end -= start;
+                    input.forget(start);
                     start = 0;
-                    end += self.read(buffer.get_mut(end..).unwrap_or_default())?;
+                    if self.session.is_between_transactions() {
+                        input.give_back();
+                    }
+                    let count = self.read(input.room())?;
+                    input.add(count);
+                    now = self.started.elapsed();
                 }
                 Event::Close => {
                     // A message that was not finished is dropped before the peer hears that the conversation is over.
                     self.incoming = None;
                     self.journal.closing(self.session.output());
                     self.flush()?;
-                    return self.stream.close(buffer, self.host.config.linger_timeout);
+                    return self.stream.close(input.clear(), self.host.config.linger_timeout);
                 }
             }
         }
     }
 
     /// Holds the TLS handshake. Until it is over nothing can be said; if it fails, the connection is lost.
-    fn shake_hands(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+    fn shake_hands(&mut self, input: &mut Input) -> io::Result<()> {
         let (peer, timeout) = (self.peer, self.host.config.handshake_timeout);
         let tls = self.handshake.take().ok_or(io::ErrorKind::NotConnected)?;
         if self.ticket.wait(true).is_some() {
@@ -141,7 +160,7 @@ impl Connection<'_, '_> {
                 io::ErrorKind::InvalidData => {
                     log::info!("peer={peer} status=refused: TLS handshake: {error}");
                     // The alert should arrive.
-                    self.stream.close(buffer, self.host.config.linger_timeout)?;
+                    self.stream.close(input.clear(), self.host.config.linger_timeout)?;
                 }
                 io::ErrorKind::TimedOut => {
                     log::info!("peer={peer} status=refused: TLS handshake: not over after {timeout:?}");
@@ -192,6 +211,7 @@ impl Connection<'_, '_> {
     }
 
     /// Asks the policy, and the store where room on the disk is the question.
+    #[inline(never)]
     fn decide(&mut self) {
         let Some(question) = self.session.question() else { return };
         match question {
@@ -294,13 +314,14 @@ impl Connection<'_, '_> {
             return Ok(0);
         }
         let count = loop {
-            let elapsed = self.started.elapsed();
+            let now = Instant::now();
+            let elapsed = now.duration_since(self.started);
             if elapsed >= self.session.deadline() {
                 self.session.handle_close(CloseReason::Deadline);
                 break 0;
             }
             let left = self.session.deadline() - elapsed;
-            match self.stream.read(buffer, Instant::now() + left.min(LONGEST_READ)) {
+            match self.stream.read(buffer, now + left.min(LONGEST_READ)) {
                 Ok(0) => {
                     match self.ticket.reason() {
                         Some(reason) => self.session.handle_close(reason),
@@ -319,10 +340,11 @@ impl Connection<'_, '_> {
 }
 
 /// Gets ready for a handshake, so that it is known before the client begins that there can be one.
-fn begin_tls(host: &Host, peer: SocketAddr) -> Result<ServerConnection, rustls::Error> {
+#[inline(never)]
+fn begin_tls(host: &Host, peer: SocketAddr) -> Result<Box<ServerConnection>, rustls::Error> {
     let no_certificate = || rustls::Error::General("there is no certificate".to_owned());
     let tls = host.config.tls.as_ref().ok_or_else(no_certificate).and_then(|current| current.get().connection());
-    tls.inspect_err(|error| log::error!("peer={peer} status=deferred: TLS: {error}"))
+    tls.map(Box::new).inspect_err(|error| log::error!("peer={peer} status=deferred: TLS: {error}"))
 }
 
 /// The last word of the policy, then the disk. The acceptance that follows is a promise (RFC 5321, 6.1).

@@ -1,6 +1,7 @@
 //! A message on its way to the disk: our trace field on top, the content behind it, the envelope beside it.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,9 @@ use smtp_spool::{Due, Envelope, Incoming, MessageId, StoreError};
 
 use crate::completion::{Completion, Missing};
 use crate::host::Host;
+
+/// Our trace field has some 200.
+const USUAL_FIELD_OCTETS: usize = 256;
 
 /// How a message arrives, as the trace field tells it.
 pub(crate) struct Arrival<'a> {
@@ -52,8 +56,10 @@ impl IncomingMessage {
                 _ => None,
             },
             at,
-        }
-        .to_string();
+        };
+        let mut field = String::with_capacity(USUAL_FIELD_OCTETS);
+        // A String takes whatever is written to it.
+        let _ = write!(field, "{received}");
         let completion = arrival.is_submission.then(|| {
             Completion::new(Missing {
                 date: Some(format!("Date: {at}\r\n")),
@@ -62,7 +68,7 @@ impl IncomingMessage {
         });
         let incoming = host.store.begin(transaction.parameters.size)?;
         let mut message = IncomingMessage { id, at, octets: 0, incoming, completion };
-        message.write_all(received.as_bytes())?;
+        message.write_all(field.as_bytes())?;
         Ok(message)
     }
 

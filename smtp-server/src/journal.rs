@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use smtp_proto::address::ReversePath;
 use smtp_proto::reply::Reply;
 use smtp_proto::server::{AuthAnswer, Question};
 use smtp_proto::transaction::Transaction;
@@ -27,7 +28,7 @@ pub(crate) struct Journal {
 
 /// Content that is coming in, or the rest of it after it was refused.
 struct Content {
-    from: String,
+    from: ReversePath,
     octets: u64,
 }
 
@@ -92,7 +93,7 @@ impl Journal {
 
     /// The server waits for content.
     pub(crate) fn content_begins(&mut self, transaction: &Transaction) {
-        self.content = Some(Content { from: transaction.reverse_path.to_string(), octets: 0 });
+        self.content = Some(Content { from: transaction.reverse_path.clone(), octets: 0 });
     }
 
     /// So many octets of it have come.

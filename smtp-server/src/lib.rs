@@ -45,7 +45,7 @@
 //! ```
 //!
 //! One thread accepts per listener; a fixed number of threads each hold one conversation. A connection is handed over only
-//! when a thread is reserved for it, through a bounded channel; when there is none, the accepting thread says 421 at once
+//! when a thread is reserved for it, through a bounded queue; when there is none, the accepting thread says 421 at once
 //! and goes on. The modules stand in the order in which a connection passes through them:
 //!
 //! ```text
@@ -67,10 +67,12 @@ pub mod listener;
 mod admission;
 pub mod auth;
 mod backoff;
+mod hand_over;
 mod pool;
 mod registry;
 mod host;
 mod stream;
+mod input;
 pub mod tls;
 mod connection;
 pub mod policy;

@@ -131,7 +131,7 @@ pub(crate) struct Options {
     /// recipients of one message (default 1000; RFC 5321 asks for at least 100)
     #[argh(option, arg_name = "n", from_str_fn(count))]
     pub(crate) max_recipients: Option<usize>,
-    /// messages over one connection, counted by MAIL commands (default 10000)
+    /// messages over one connection, counted by MAIL commands (default: no limit)
     #[argh(option, arg_name = "n", from_str_fn(count))]
     pub(crate) max_messages_per_connection: Option<usize>,
     /// peers whose bare LF counts as a line end (may be given several times)

@@ -3,16 +3,17 @@
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use smtp_proto::reply::Reply;
 
 use crate::admission::{Admission, Admitted};
 use crate::config::MOST_THREADS;
 use crate::connection::{self, Caller};
+use crate::hand_over::HandOver;
 use crate::host::Host;
 use crate::listener::Listener;
 use crate::registry::Registry;
@@ -29,11 +30,11 @@ pub(crate) struct Pool {
     pub(crate) registry: Registry,
     host: Host,
     admission: Arc<Admission>,
-    /// Threads that nobody is reserved for. A connection enters the channel only against one of these, so the channel is
-    /// never full and nobody waits in it behind a conversation.
+    /// Threads that nobody is reserved for. A connection is handed over only against one of these, so there is always room
+    /// for it and nobody waits there behind a conversation.
     free_threads: AtomicUsize,
-    /// Gone once the pool is closed.
-    sender: Mutex<Option<Sender<Accepted>>>,
+    /// From the accepting threads to the session threads.
+    accepted: HandOver<Accepted>,
 }
 
 /// The session threads.
@@ -74,23 +75,22 @@ impl Pool {
         if per_address == 0 {
             return Err(invalid("0 connections per address let nobody in"));
         }
-        if host.config.session.mails == 0 {
+        if host.config.session.mails == Some(0) {
             return Err(invalid("0 messages per connection let no mail in"));
         }
-        let (sender, receiver) = crossbeam_channel::bounded(threads);
         let pool = Arc::new(Pool {
             registry: Registry::default(),
             admission: Admission::new(per_address),
             free_threads: AtomicUsize::new(threads),
             host,
-            sender: Mutex::new(Some(sender)),
+            accepted: HandOver::new(threads),
         });
         let (living, alive) = crossbeam_channel::bounded::<()>(0);
         let spawn = |number| {
-            let (pool, receiver, living) = (pool.clone(), receiver.clone(), living.clone());
+            let (pool, living) = (pool.clone(), living.clone());
             let builder = std::thread::Builder::new().name(format!("session {number}")).stack_size(STACK_OCTETS);
             builder.spawn(move || {
-                pool.work(&receiver);
+                pool.work();
                 drop(living);
             })
         };
@@ -128,8 +128,7 @@ impl Pool {
             return turn_away(&stream, (!is_tls_first).then(replies::busy));
         }
         let accepted = Accepted { stream, address, is_tls_first, is_submission, _admitted: admitted };
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        if sender.as_ref().is_none_or(|sender| sender.try_send(accepted).is_err()) {
+        if !self.accepted.give(accepted) {
             // Only a pool that is closed has no room for a connection with a thread reserved; nobody waits for it now.
             self.free_threads.fetch_add(1, Ordering::AcqRel);
         }
@@ -137,20 +136,19 @@ impl Pool {
 
     /// Takes no more connections. The threads end after the conversations that they have.
     pub(crate) fn close(&self) {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.accepted.close();
     }
 
     /// The life of a session thread: one conversation after the other.
-    fn work(&self, receiver: &Receiver<Accepted>) {
-        let mut buffer = vec![0; connection::BUFFER_OCTETS];
-        while let Ok(accepted) = receiver.recv() {
+    fn work(&self) {
+        while let Some(accepted) = self.accepted.take() {
             let free = FreeOnDrop(&self.free_threads);
             let (socket, peer) = (Arc::new(accepted.stream), accepted.address);
             let mut stream = Stream::new(&socket, accepted.is_tls_first);
             let caller = Caller { peer, is_submission: accepted.is_submission };
             let conversation = AssertUnwindSafe(|| {
                 let ticket = self.registry.enter(socket.clone());
-                connection::serve(&self.host, ticket, &mut stream, caller, &mut buffer);
+                connection::serve(&self.host, ticket, &mut stream, caller);
             });
             if std::panic::catch_unwind(conversation).is_err() {
                 // A fault of ours costs one connection; its peer hears that it is temporary, and the mail waits there.

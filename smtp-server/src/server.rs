@@ -174,7 +174,7 @@ mod tests {
             |config| config.threads = 0,
             |config| config.threads = crate::config::MOST_THREADS + 1,
             |config| config.connections_per_address = Some(0),
-            |config| config.session.mails = 0,
+            |config| config.session.mails = Some(0),
         ];
         for change in changes {
             assert_eq!(start(change).map(|_| ()).map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));

@@ -365,7 +365,7 @@ fn config(options: &Options, hostname: DomainName) -> Result<Config, String> {
         config.session.recipients = at_least(recipients, LEAST_RECIPIENTS, "max-recipients")?;
     }
     if let Some(mails) = options.max_messages_per_connection {
-        config.session.mails = at_least(mails, 1, "max-messages-per-connection")?;
+        config.session.mails = Some(at_least(mails, 1, "max-messages-per-connection")?);
     }
     config.accept_bare_lf = options.accept_bare_lf.clone();
     config.keeps_mail = options.deliver.as_ref().is_none_or(|deliver| *deliver == Deliver::Keep);

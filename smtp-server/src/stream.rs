@@ -68,9 +68,9 @@ impl<'a> Stream<'a> {
     }
 
     /// Holds the handshake. A failure is told to the peer as far as TLS has a word for it.
-    pub(crate) fn shake_hands(&mut self, tls: ServerConnection, deadline: Instant) -> io::Result<()> {
+    pub(crate) fn shake_hands(&mut self, tls: Box<ServerConnection>, deadline: Instant) -> io::Result<()> {
         self.is_tls = true;
-        let tls = self.tls.insert(Box::new(tls));
+        let tls = self.tls.insert(tls);
         flush_tls(tls, self.socket, deadline)?;
         while tls.is_handshaking() {
             set_read_timeout(self.socket, &mut self.read_timeout, left(deadline)?)?;

@@ -20,7 +20,7 @@ fn every_dialogue_goes_as_it_is_printed() {
     for file in files() {
         // Each has a server of its own: what one leaves behind, the next must not find.
         let mut transcript = Transcript::read(&file).unwrap();
-        let mails = transcript.announced_mails.unwrap_or(10_000);
+        let mails = transcript.announced_mails;
         let builder = TestServer::builder().recipients(
             "alice
 bob

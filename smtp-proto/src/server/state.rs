@@ -123,7 +123,7 @@ impl ServerSession {
         // connection will do, and all that was accepted over this one is safe (RFC 5321, 3.8).
         if command::is_mail(line) {
             self.mails += 1;
-            if self.mails > self.config.mails {
+            if self.config.mails.is_some_and(|most| self.mails > most) {
                 return self.close_with(replies::too_many_mails());
             }
         }

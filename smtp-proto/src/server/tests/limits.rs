@@ -106,7 +106,7 @@ fn recipients() {
 #[test]
 fn mails() {
     let mut config = config();
-    config.mails = 6;
+    config.mails = Some(6);
     config.recipients = 2_000_000;
     let refuse_some = |question: Question<'_>| match question {
         Question::Mail(transaction) if transaction.reverse_path == ReversePath::Null => {
@@ -129,7 +129,7 @@ fn mails() {
     assert_eq!(host.messages.len(), 2);
 
     // One above in the same piece as the last: nothing of it is taken, nothing before it is lost.
-    config.mails = 1;
+    config.mails = Some(1);
     let mut host = Host::with(config.clone(), accept_all);
     host.agree("EHLO client.example");
     let message = "MAIL FROM:<a@a>\r\nRCPT TO:<b@b>\r\nDATA\r\n";
@@ -145,11 +145,28 @@ fn mails() {
 
     // Words that only begin like it are no MAIL.
     let mut host = host_with(self::config(), &[]);
-    assert_eq!(host.session.config.mails, 10_000);
     for line in ["MAILX FROM:<a@a>", "NOOP MAIL"] {
         host.code(line);
     }
     assert_eq!(host.session.mails, 0);
+}
+
+/// Without a limit none is announced, and none is kept: whoever moves mail may go on.
+#[test]
+fn mails_without_end() {
+    let mut host = Host::with(config(), accept_all);
+    assert!(host.agree("EHLO client.example").contains("\r\n250-LIMITS RCPTMAX=1000\r\n"));
+    for _ in 0..12_000 {
+        let replies = host.feed(b"MAIL FROM:<a@a>\r\nRCPT TO:<b@b>\r\nDATA\r\n.\r\n");
+        assert_eq!(codes(&replies), [250, 250, 354, 250]);
+    }
+    // Whoever opens transactions and moves none has an end.
+    let mut opened = 0;
+    while !host.is_closed {
+        host.feed(b"MAIL FROM:<a@a>\r\nRSET\r\n");
+        opened += 1;
+    }
+    assert_eq!(opened, 1_001);
 }
 
 /// RFC 5321, 4.5.3.1.4 (row N224): ours is 2,048 octets.

@@ -198,7 +198,7 @@ fn what_is_listed_is_known() {
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
             "CHUNKING",
-            "LIMITS MAILMAX=10000 RCPTMAX=1000",
+            "LIMITS RCPTMAX=1000",
             "HELP"
         ]
     );
