@@ -50,15 +50,15 @@ pub(super) fn run() -> Outcome {
         ("a commit of 1 KiB, in memory", Box::new(|| commit(&in_memory, &ids, &small))),
         ("a commit of 1 KiB, on disk", Box::new(|| commit(&on_disk, &ids, &small))),
     ];
-    let mut sheet = Sheet::default();
-    for _ in 0..ROUNDS {
+    let mut sheet = Sheet::new(ROUNDS, false);
+    for round in 0..ROUNDS {
         for (name, part) in &mut parts {
             let (began, mut count) = (Instant::now(), 0);
             while began.elapsed() < TIME {
                 count += part()?;
             }
             let microseconds = began.elapsed().as_secs_f64() * 1e6 / count as f64;
-            sheet.add("one after the other", name, &[(Measure::Microseconds, microseconds)]);
+            sheet.add("one after the other", name, round, &[(Measure::Microseconds, microseconds)]);
         }
     }
     println!("{}", sheet.table("one after the other"));

@@ -13,11 +13,8 @@ const TEMPLATE: &str = include_str!("page.md");
 /// What the figures do not say.
 pub(super) struct Circumstances {
     pub(super) command: String,
-    pub(super) rounds: usize,
     pub(super) processors: usize,
     pub(super) file_system: String,
-    /// Who did not take part, and why.
-    pub(super) skipped: Vec<String>,
 }
 
 /// Writes the three files.
@@ -36,20 +33,20 @@ pub(super) fn write(sheet: &Sheet, circumstances: &Circumstances) -> Outcome {
 }
 
 fn page(sheet: &Sheet, circumstances: &Circumstances) -> String {
-    let Circumstances { command, rounds, processors, file_system, skipped } = circumstances;
+    let Circumstances { command, processors, file_system } = circumstances;
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = kernel.trim().split('-').next().unwrap_or_default();
     let machine = format!("{processors} processors, Linux {release}, spools on {file_system}, loopback");
-    let skipped = skipped.iter().map(|text| format!("* skipped: {text}\n")).collect::<String>();
-    let skipped = if skipped.is_empty() { skipped } else { format!("\n{skipped}") };
+    let gaps = sheet.not_measured();
+    let gaps = if gaps.is_empty() { gaps } else { format!("\n{gaps}") };
     let tables = sheet.lines().into_iter().map(|line| sheet.table(line)).collect::<Vec<_>>().join("\n");
     let replacements = [
         ("{command}", command.as_str()),
         ("{machine}", &machine),
         ("{others}", &others(sheet)),
-        ("{skipped}", &skipped),
+        ("{gaps}", &gaps),
         ("{postfix}", &postfix_version()),
-        ("{rounds}", &rounds.to_string()),
+        ("{rounds}", &sheet.rounds.to_string()),
         ("{aims}", &aims::table(sheet)),
         ("{tables}", tables.trim_end()),
     ];
