@@ -19,6 +19,10 @@ pub(crate) use stream::Stream;
 /// The longest single wait. Longer ones are made of several, since not every system takes any number of seconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
+/// The longest wait for a reply in one go, after which the clock is looked at. Nearly every reply may take longer, so the
+/// socket keeps this one timeout and need not be told another before each read.
+const ONE_WAIT: Duration = Duration::from_secs(30);
+
 /// How long a write that does not get on goes without a look at what the server may be saying.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
@@ -122,7 +126,7 @@ impl Wire {
             if Instant::now() >= deadline {
                 return self.read_waiting(input)?.ok_or_else(|| io::ErrorKind::TimedOut.into());
             }
-            self.channel.set_read_timeout(until(deadline))?;
+            self.channel.set_read_timeout(until(deadline).min(ONE_WAIT))?;
             match self.channel.read(&mut buffer) {
                 Ok(count) => return Ok(self.take(buffer.get(..count).unwrap_or_default(), input)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => {}
