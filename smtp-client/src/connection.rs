@@ -26,7 +26,7 @@ use smtp_proto::reply::Reply;
 use smtp_proto::reply_parser::ReplyError;
 use smtp_proto::transaction::Transaction;
 
-use crate::content::Content;
+use crate::content::{BLOCK_OCTETS, Content};
 use crate::lmtp_server::LmtpServer;
 use crate::login::Login;
 use crate::peer::Peer;
@@ -39,9 +39,6 @@ pub use calling::{Target, host_name};
 use calling::{call_peer, check_hello_name, no_address};
 pub use circumstances::Circumstances;
 pub use error::{ConnectError, SendError};
-
-/// Octets of content that are written at once.
-const BLOCK_OCTETS: usize = 64 * 1024;
 
 /// How long to look for a reply that explains why the server stopped reading.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -450,7 +447,7 @@ impl Connection {
     /// Sends the content. Returns what happened if the server did not wait for the end of it, else [`Event::NeedInput`].
     fn send_content(&mut self, content: &Content) -> Result<Event, SendError> {
         let mut block = std::mem::take(&mut self.block);
-        block.resize(BLOCK_OCTETS, 0);
+        block.resize(block.len().max(content.block_octets()), 0);
         let sent = self.send_blocks(content, &mut block);
         self.block = block;
         sent
