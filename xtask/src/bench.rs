@@ -118,8 +118,10 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     {
         return limit::answer(words);
     }
-    if options == ["micro"] {
-        return if has_run_optimised("bench", options)? { Ok(()) } else { micro::run() };
+    if let Some((task, words)) = options.split_first()
+        && task == "micro"
+    {
+        return if has_run_optimised("bench", options)? { Ok(()) } else { run_micro(words) };
     }
     let wishes = Wishes::read(options)?;
     let lines: Vec<_> = LINES.iter().filter(|line| wishes.wants(line)).collect();
@@ -158,6 +160,15 @@ pub(crate) fn run(options: &[String]) -> Outcome {
         page::write(&sheet, &circumstances)?;
     }
     ensure(failures == 0, || format!("{failures} could not be measured"))
+}
+
+fn run_micro(words: &[String]) -> Outcome {
+    match words {
+        [] => micro::run(),
+        [word] if word == "instructions" => micro::instructions(),
+        [word, number, times] if word == "part" => micro::run_part(number, times),
+        _ => fail("bench micro wants nothing more, or `instructions`"),
+    }
 }
 
 /// All rounds of one line. How many turns failed.
