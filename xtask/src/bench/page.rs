@@ -68,3 +68,28 @@ fn postfix_version() -> String {
         Err(_) => "Postfix".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::lines::REUSED_64;
+    use crate::bench::peers::{OURS, POSTFIX};
+
+    #[test]
+    fn everything_has_its_place_on_the_page() {
+        let mut sheet = Sheet::new(3, false);
+        sheet.add(REUSED_64, OURS, 0, &[(Measure::Rate, 1.0), (Measure::OthersShare, 2.0)]);
+        sheet.lacks(REUSED_64, POSTFIX, None, "install postfix");
+        let (command, file_system) = ("cargo xtask bench --write".to_owned(), "ext4".to_owned());
+        let page = page(&sheet, &Circumstances { command, processors: 2, file_system });
+        assert!(!page.contains('{'), "{page}");
+        for part in [
+            "cargo xtask bench --write",
+            "* not measured: 1 KiB, reused, 64 clients: Postfix, hold: install postfix",
+            "| not measured: Postfix, hold: install postfix |",
+            "| Postfix, hold | not measured | not measured |",
+        ] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+    }
+}
