@@ -26,7 +26,7 @@ use smtp_proto::reply::Reply;
 use smtp_proto::reply_parser::ReplyError;
 use smtp_proto::transaction::Transaction;
 
-use crate::content::Content;
+use crate::content::{BLOCK_OCTETS, Content};
 use crate::lmtp_server::LmtpServer;
 use crate::login::Login;
 use crate::peer::Peer;
@@ -39,9 +39,6 @@ pub use calling::{Target, host_name};
 use calling::{call_peer, check_hello_name, no_address};
 pub use circumstances::Circumstances;
 pub use error::{ConnectError, SendError};
-
-/// Octets of content that are written at once.
-const BLOCK_OCTETS: usize = 64 * 1024;
 
 /// How long to look for a reply that explains why the server stopped reading.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,6 +99,8 @@ pub struct Connection {
     handshake_timeout: Duration,
     give_up_at: Option<Instant>,
     input: Vec<u8>,
+    /// Content on its way from the reader to the session; kept from one message to the next.
+    block: Vec<u8>,
     ending: Option<Ending>,
     /// What the octets are that wait to be written.
     kind: Kind,
@@ -206,6 +205,7 @@ impl Connection {
             handshake_timeout: timeouts.tls,
             give_up_at: options.give_up_at,
             input: Vec::new(),
+            block: Vec::new(),
             ending: None,
             kind: Kind::Commands,
             last_words_until: None,
@@ -446,11 +446,18 @@ impl Connection {
 
     /// Sends the content. Returns what happened if the server did not wait for the end of it, else [`Event::NeedInput`].
     fn send_content(&mut self, content: &Content) -> Result<Event, SendError> {
+        let mut block = std::mem::take(&mut self.block);
+        block.resize(block.len().max(content.block_octets()), 0);
+        let sent = self.send_blocks(content, &mut block);
+        self.block = block;
+        sent
+    }
+
+    fn send_blocks(&mut self, content: &Content, block: &mut [u8]) -> Result<Event, SendError> {
         self.kind = if self.session.output().is_empty() { Kind::Content } else { Kind::Chunk };
         let mut reader = content.reader();
-        let mut block = vec![0; BLOCK_OCTETS];
         while self.last_words_until.is_none() {
-            let count = match reader.read(&mut block) {
+            let count = match reader.read(block) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.abandon(SendError::Content(error))),

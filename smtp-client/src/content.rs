@@ -19,6 +19,9 @@ use crate::positioned_reader::PositionedReader;
 /// Octets of a message that may wait in memory.
 const MEMORY_OCTETS: usize = 1 << 20;
 
+/// Octets of it that are read at once, and at most so many are written at once.
+pub(crate) const BLOCK_OCTETS: usize = 64 * 1024;
+
 /// A message whose content is known to be fit for sending.
 #[derive(Debug)]
 pub struct Content {
@@ -162,7 +165,7 @@ impl Content {
         let mut encoded = Vec::new();
         let mut dots = DotCount::default();
         let mut reader = content.reader();
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = vec![0; content.block_octets()];
         let (mut octets, mut is_eight_bit) = (0_u64, false);
         loop {
             let count = reader.read(&mut buffer)?;
@@ -211,6 +214,16 @@ impl Content {
             Body::Memory(_) => None,
             Body::File { file, .. } => Some(file),
         }
+    }
+
+    /// Octets that are worth reading at once: most messages need no large buffer, which has to be made first.
+    pub(crate) fn block_octets(&self) -> usize {
+        let body = match &self.body {
+            Body::Memory(octets) => octets.len() as u64,
+            Body::File { start, end, .. } => end.saturating_sub(*start),
+        };
+        let all = body.saturating_add(self.head.len() as u64);
+        usize::try_from(all).unwrap_or(usize::MAX).clamp(1, BLOCK_OCTETS)
     }
 
     /// The content from its beginning, with the line ends it has.

@@ -19,6 +19,13 @@ pub(crate) use stream::Stream;
 /// The longest single wait. Longer ones are made of several, since not every system takes any number of seconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
+/// What is read at once. Replies are short.
+const READ_OCTETS: usize = 4 * 1024;
+
+/// The longest wait for a reply in one go, after which the clock is looked at. Nearly every reply may take longer, so the
+/// socket keeps this one timeout and need not be told another before each read.
+const ONE_WAIT: Duration = Duration::from_secs(30);
+
 /// How long a write that does not get on goes without a look at what the server may be saying.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
@@ -26,6 +33,8 @@ const LOOK_UP: Duration = Duration::from_millis(100);
 pub(crate) struct Wire {
     channel: Channel,
     pub(crate) observer: Box<dyn Observer>,
+    /// What came with the last read.
+    buffer: Box<[u8]>,
 }
 
 /// What is being written.
@@ -72,7 +81,7 @@ impl Wire {
     pub(crate) fn new(stream: Stream, observer: Box<dyn Observer>) -> io::Result<Self> {
         // Each flight is one write; nothing is gained by holding its last segment back for an acknowledgement.
         stream.set_no_delay()?;
-        Ok(Wire { channel: Channel::new(stream), observer })
+        Ok(Wire { channel: Channel::new(stream), observer, buffer: vec![0; READ_OCTETS].into() })
     }
 
     /// Our end of the connection, where that has an address.
@@ -117,14 +126,13 @@ impl Wire {
     /// Reads what comes, at the end of `input`. Once the deadline has passed, what is there already is still taken, so
     /// that a host which was busy elsewhere does not blame the server. 0 means that the server has closed.
     pub(crate) fn read(&mut self, input: &mut Vec<u8>, deadline: Instant) -> io::Result<usize> {
-        let mut buffer = [0; 16 * 1024];
         loop {
             if Instant::now() >= deadline {
                 return self.read_waiting(input)?.ok_or_else(|| io::ErrorKind::TimedOut.into());
             }
-            self.channel.set_read_timeout(until(deadline))?;
-            match self.channel.read(&mut buffer) {
-                Ok(count) => return Ok(self.take(buffer.get(..count).unwrap_or_default(), input)),
+            self.channel.set_read_timeout(until(deadline).min(ONE_WAIT))?;
+            match self.channel.read(&mut self.buffer) {
+                Ok(count) => return Ok(self.take(count, input)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -133,9 +141,8 @@ impl Wire {
 
     /// Reads without waiting. `None`: there is nothing.
     pub(crate) fn read_waiting(&mut self, input: &mut Vec<u8>) -> io::Result<Option<usize>> {
-        let mut buffer = [0; 16 * 1024];
-        match self.channel.read_waiting(&mut buffer) {
-            Ok(count) => Ok(Some(self.take(buffer.get(..count).unwrap_or_default(), input))),
+        match self.channel.read_waiting(&mut self.buffer) {
+            Ok(count) => Ok(Some(self.take(count, input))),
             Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -146,7 +153,8 @@ impl Wire {
         self.channel.binding()
     }
 
-    fn take(&mut self, octets: &[u8], input: &mut Vec<u8>) -> usize {
+    fn take(&mut self, count: usize, input: &mut Vec<u8>) -> usize {
+        let octets = self.buffer.get(..count).unwrap_or_default();
         self.observer.replies(octets);
         input.extend_from_slice(octets);
         octets.len()

@@ -7,6 +7,7 @@
 mod lines;
 mod peers;
 mod generator;
+mod limit;
 mod meters;
 mod traffic;
 mod crowd;
@@ -50,9 +51,13 @@ struct Ground {
 }
 
 impl Ground {
-    /// How long a server is under load.
-    fn time(&self) -> Duration {
-        Duration::from_millis(if self.is_quick { 300 } else { 2_000 })
+    /// How long a server is under load: longer where an aim looks at what comes out.
+    fn time(&self, line: &str) -> Duration {
+        Duration::from_millis(match (self.is_quick, aims::look_at(line)) {
+            (true, _) => 300,
+            (false, true) => 2_000,
+            (false, false) => 1_000,
+        })
     }
 
     /// How many messages make a full spool.
@@ -108,8 +113,15 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     {
         return clients::generate(words);
     }
-    if options == ["micro"] {
-        return if has_run_optimised("bench", options)? { Ok(()) } else { micro::run() };
+    if let Some((task, words)) = options.split_first()
+        && task == "answer"
+    {
+        return limit::answer(words);
+    }
+    if let Some((task, words)) = options.split_first()
+        && task == "micro"
+    {
+        return if has_run_optimised("bench", options)? { Ok(()) } else { run_micro(words) };
     }
     let wishes = Wishes::read(options)?;
     let lines: Vec<_> = LINES.iter().filter(|line| wishes.wants(line)).collect();
@@ -128,46 +140,46 @@ pub(crate) fn run(options: &[String]) -> Outcome {
         full_spool: OnceCell::new(),
     };
     println!("on {} processors, spools on {}", ground.processors, file_system(scratch.path()));
-    let mut circumstances = Circumstances {
+    let circumstances = Circumstances {
         command: ["cargo xtask bench"]
             .into_iter()
             .chain(options.iter().map(String::as_str))
             .collect::<Vec<_>>()
             .join(" "),
-        rounds: wishes.rounds,
         processors: ground.processors,
         file_system: file_system(scratch.path()),
-        skipped: Vec::new(),
     };
-    let (mut sheet, mut failures) = (Sheet::default(), 0);
+    let (mut sheet, mut failures) = (Sheet::new(wishes.rounds, wishes.is_quick), 0);
     for line in lines {
-        failures += measure(&ground, line, &scratch, &mut sheet, &mut circumstances)?;
+        failures += measure(&ground, line, &scratch, &mut sheet)?;
         println!("\n{}", sheet.table(line.name));
     }
     println!("{}", aims::table(&sheet));
-    print!("{}", sheet.json_lines());
+    print!("{}{}", sheet.not_measured(), sheet.json_lines());
     if wishes.writes {
         page::write(&sheet, &circumstances)?;
     }
     ensure(failures == 0, || format!("{failures} could not be measured"))
 }
 
+fn run_micro(words: &[String]) -> Outcome {
+    match words {
+        [] => micro::run(),
+        [word] if word == "instructions" => micro::instructions(),
+        [word, number, times] if word == "part" => micro::run_part(number, times),
+        _ => fail("bench micro wants nothing more, or `instructions`"),
+    }
+}
+
 /// All rounds of one line. How many turns failed.
-fn measure(
-    ground: &Ground,
-    line: &Line,
-    scratch: &Scratch,
-    sheet: &mut Sheet,
-    circumstances: &mut Circumstances,
-) -> Outcome<usize> {
-    let (rounds, mut peers, mut failures) = (circumstances.rounds, Vec::new(), 0);
+fn measure(ground: &Ground, line: &Line, scratch: &Scratch, sheet: &mut Sheet) -> Outcome<usize> {
+    let (rounds, mut peers, mut failures) = (sheet.rounds, Vec::new(), 0);
     for peer in line.peers() {
         match ground.peers.lacks(peer) {
             None => peers.push(*peer),
             Some(remedy) => {
-                let text = format!("{}: {peer} ({remedy})", line.name);
-                println!("skipped: {text}");
-                circumstances.skipped.push(text);
+                println!("skipped: {}: {peer} ({remedy})", line.name);
+                sheet.lacks(line.name, peer, None, remedy);
             }
         }
     }
@@ -176,9 +188,10 @@ fn measure(
             println!("{}: round {} of {rounds}: {peer}", line.name, round + 1);
             let place = scratch.inner(&format!("{}/{round}-{turn}", line.name.replace([' ', ','], "-")))?;
             match line.measure(ground, peer, &place) {
-                Ok(figures) => sheet.add(line.name, peer, &figures),
+                Ok(figures) => sheet.add(line.name, peer, round, &figures),
                 Err(failure) => {
                     println!("FAILED: {}: {peer}: {failure}", line.name);
+                    sheet.lacks(line.name, peer, Some(round), &failure.to_string());
                     failures += 1;
                 }
             }
@@ -214,7 +227,7 @@ mod tests {
             wishes,
             Wishes { words: vec!["reused".into(), "8 ".into()], rounds: 5, is_quick: false, writes: false }
         );
-        assert_eq!(LINES.iter().filter(|line| wishes.wants(line)).count(), 3);
+        assert_eq!(LINES.iter().filter(|line| wishes.wants(line)).count(), 4);
         assert!(read(&["--rounds", "0"]).is_err());
         assert!(read(&["--fast"]).is_err());
     }

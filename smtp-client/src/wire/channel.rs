@@ -25,17 +25,20 @@ const MOST_LOOKS: usize = 256;
 pub(super) struct Channel {
     socket: Stream,
     tls: Option<Box<ClientConnection>>,
+    /// How long the socket waits. It is told only what it does not know.
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
 }
 
 impl Channel {
     /// In clear.
     pub(super) fn new(socket: Stream) -> Self {
-        Channel { socket, tls: None }
+        Channel { socket, tls: None, read_timeout: None, write_timeout: None }
     }
 
     /// Makes the handshake. A timeout of the socket is for one call only, so a server that says an octet a minute is held
     /// against the deadline here.
-    pub(super) fn shake_hands(&self, connection: &mut ClientConnection, deadline: Instant) -> Result<(), TlsError> {
+    pub(super) fn shake_hands(&mut self, connection: &mut ClientConnection, deadline: Instant) -> Result<(), TlsError> {
         while connection.is_handshaking() || connection.wants_write() {
             if Instant::now() >= deadline {
                 return Err(TlsError::Timeout);
@@ -49,13 +52,13 @@ impl Channel {
         Ok(())
     }
 
-    fn step_of_handshake(&self, connection: &mut ClientConnection, deadline: Instant) -> Result<(), TlsError> {
-        let mut socket = &self.socket;
+    fn step_of_handshake(&mut self, connection: &mut ClientConnection, deadline: Instant) -> Result<(), TlsError> {
         if connection.wants_write() {
-            socket.set_write_timeout(until(deadline)).map_err(TlsError::Io)?;
-            return connection.write_tls(&mut socket).map(|_| ()).map_err(TlsError::Io);
+            self.set_write_timeout(until(deadline)).map_err(TlsError::Io)?;
+            return connection.write_tls(&mut &self.socket).map(|_| ()).map_err(TlsError::Io);
         }
-        socket.set_read_timeout(until(deadline)).map_err(TlsError::Io)?;
+        self.set_read_timeout(until(deadline)).map_err(TlsError::Io)?;
+        let mut socket = &self.socket;
         if connection.read_tls(&mut socket).map_err(TlsError::Io)? == 0 {
             return Err(TlsError::Closed);
         }
@@ -144,12 +147,20 @@ impl Channel {
         self.socket.local_address()
     }
 
-    pub(super) fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        self.socket.set_read_timeout(timeout)
+    pub(super) fn set_read_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+        if self.read_timeout != Some(timeout) {
+            self.socket.set_read_timeout(timeout)?;
+            self.read_timeout = Some(timeout);
+        }
+        Ok(())
     }
 
-    pub(super) fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
-        self.socket.set_write_timeout(timeout)
+    pub(super) fn set_write_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+        if self.write_timeout != Some(timeout) {
+            self.socket.set_write_timeout(timeout)?;
+            self.write_timeout = Some(timeout);
+        }
+        Ok(())
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {

@@ -16,7 +16,8 @@ use crate::transaction::Transaction;
 pub(super) struct Envelope {
     transaction: Transaction,
     results: Vec<Option<Result<Reply, Failure>>>,
-    unsent: VecDeque<Step>,
+    /// With their lines, whose length was looked at.
+    unsent: VecDeque<(Step, String)>,
     outstanding: VecDeque<(Step, usize)>,
     pub(super) carriage: Carriage,
     has_pipelining: bool,
@@ -76,8 +77,9 @@ impl Envelope {
         };
         let reset = needs_reset.then_some(Step::Reset);
         let recipients = (0..envelope.named().count()).map(Step::Rcpt);
-        envelope.unsent = reset.into_iter().chain([Step::Mail]).chain(recipients).collect();
-        let is_too_long = |step: &Step| envelope.line(*step).len() > limits::COMMAND_LINE_OCTETS;
+        let steps = reset.into_iter().chain([Step::Mail]).chain(recipients);
+        envelope.unsent = steps.map(|step| (step, envelope.line(step))).collect();
+        let is_too_long = |(_, line): &(Step, String)| line.len() > limits::COMMAND_LINE_OCTETS;
         if envelope.unsent.iter().any(is_too_long) { Err(StartError::LineTooLong) } else { Ok(envelope) }
     }
 
@@ -113,8 +115,8 @@ impl Envelope {
     /// Writes as many commands as may go out now. Returns how many.
     pub(super) fn send(&mut self, output: &mut Vec<u8>) -> usize {
         let mut count = 0;
-        while let Some(&step) = self.unsent.front() {
-            let line = self.line(step);
+        while let Some((step, line)) = self.unsent.front() {
+            let step = *step;
             let octets: usize = self.outstanding.iter().map(|(_, octets)| octets).sum();
             let is_full = self.outstanding.len() >= limits::OUTSTANDING_COMMANDS
                 || octets + line.len() > limits::OUTSTANDING_OCTETS
@@ -129,7 +131,7 @@ impl Envelope {
             // Behind the last RCPT comes DATA: at once in a group (RFC 2920, 3.1: it may be its last command), and in
             // lock-step only once somebody wants the message.
             if self.unsent.is_empty() && self.has_pipelining && self.may_send_data_behind(step) {
-                self.unsent.push_back(Step::Data);
+                self.unsent.push_back((Step::Data, self.line(Step::Data)));
             }
         }
         count
@@ -167,7 +169,7 @@ impl Envelope {
             }
         }
         if !self.has_pipelining && self.unsent.is_empty() && self.is_wanted() && self.may_send_data_behind(step) {
-            self.unsent.push_back(Step::Data);
+            self.unsent.push_back((Step::Data, self.line(Step::Data)));
         }
         None
     }

@@ -2,12 +2,19 @@
 
 use std::fmt::Write as _;
 
-use super::peers::{MAILIN_FILE, MAILIN_NULL, OURS, POSTFIX, SINK};
+use super::peers::{LIMIT, LIMIT_FILES, MAILIN_FILE, MAILIN_NULL, OURS, POSTFIX, SINK};
 use super::sheet::{Measure, Sheet, shown};
 
 /// With colours that can be told apart in grey as well.
-const PEERS: [(&str, &str); 5] =
-    [(OURS, "#0b4f8a"), (MAILIN_FILE, "#e08214"), (POSTFIX, "#7f3b08"), (MAILIN_NULL, "#cfcfcf"), (SINK, "#a6a6a6")];
+const PEERS: [(&str, &str); 7] = [
+    (OURS, "#0b4f8a"),
+    (MAILIN_FILE, "#e08214"),
+    (POSTFIX, "#7f3b08"),
+    (LIMIT, "#7fa8c9"),
+    (LIMIT_FILES, "#7fa8c9"),
+    (MAILIN_NULL, "#cfcfcf"),
+    (SINK, "#a6a6a6"),
+];
 
 const WIDTH: usize = 860;
 const LABELS: usize = 170;
@@ -61,13 +68,13 @@ mod tests {
 
     #[test]
     fn a_bar_for_each_server_and_none_for_clients() {
-        let mut sheet = Sheet::default();
-        sheet.add("servers", OURS, &[(Measure::Rate, 50.0), (Measure::ServerTime, 1.0)]);
-        sheet.add("servers", SINK, &[(Measure::Rate, 100.0), (Measure::ServerTime, 1.0)]);
-        sheet.add("clients", OURS, &[(Measure::Rate, 100.0)]);
+        let mut sheet = Sheet::new(1, false);
+        sheet.add("servers", OURS, 0, &[(Measure::Rate, 50.0), (Measure::ServerTime, 1.0)]);
+        sheet.add("servers", SINK, 0, &[(Measure::Rate, 100.0), (Measure::ServerTime, 1.0)]);
+        sheet.add("clients", OURS, 0, &[(Measure::Rate, 100.0)]);
         let drawing = draw(&sheet).unwrap();
         assert!(drawing.contains(r##"width="260.0" height="14" fill="#0b4f8a""##), "{drawing}");
         assert_eq!(drawing.matches("<path").count(), 2);
-        assert!(draw(&Sheet::default()).is_none());
+        assert!(draw(&Sheet::new(1, false)).is_none());
     }
 }

@@ -2,13 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use smtp_tests::certificates::{Authority, Files};
+use smtp_tests::tls::Client;
+
 use super::Ground;
 use super::generator::{Wire, greeted};
 use super::lines::Figures;
 use super::meters::resident_kib;
 use super::sheet::Measure;
+use crate::workshop::dialogue::Dialogue;
 use crate::workshop::failure::ensure;
 use crate::workshop::scratch::Scratch;
+use crate::workshop::server::Server;
 use crate::workshop::{OrFail, Outcome};
 
 /// Threads beyond those that the connections need.
@@ -33,6 +38,25 @@ pub(super) fn idle(ground: &Ground, peer: &str, connections: usize, place: &Scra
     let kib = resident_kib(server.pid)?;
     let last = visitors.last_mut().or_fail("there is no connection")?;
     last.ask(b"NOOP\r\n", b'2').or_fail("the last connection")?;
+    Ok(vec![(Measure::Memory, (kib - alone_kib) / connections as f64)])
+}
+
+/// The same for our server under TLS. The handshakes go on from the first one, as those of a host that calls often do.
+pub(super) fn idle_tls(ground: &Ground, connections: usize, place: &Scratch) -> Outcome<Figures> {
+    let authority = Authority::new("SMTP test authority").or_fail("making an authority")?;
+    let identity = authority.issue().or_fail("making a certificate")?;
+    let files = Files::write(&place.at("certs"), &authority, &identity).or_fail("writing the certificates")?;
+    let start = |spool: &str, threads: usize| {
+        let threads = threads.to_string();
+        Server::start_tls(&ground.peers.programs, &place.at(spool), &files, &["--threads", &threads])
+    };
+    let alone_kib = resident_kib(start("alone", 1)?.0.pid())?;
+    let (server, address) = start("crowd", connections + SPARE)?;
+    let client = Client::trusting(&authority);
+    let visitors = (0..connections).map(|_| Dialogue::open_tls(address, &client)?.after_hello());
+    let mut visitors = visitors.collect::<Outcome<Vec<_>>>()?;
+    let kib = resident_kib(server.pid())?;
+    visitors.last_mut().or_fail("there is no connection")?.ask("NOOP", "250")?;
     Ok(vec![(Measure::Memory, (kib - alone_kib) / connections as f64)])
 }
 

@@ -6,7 +6,9 @@ use crate::workshop::scratch::Scratch;
 use super::Ground;
 use super::clients::Job;
 use super::generator::Load;
-use super::peers::{BARE, CURL, LETTRE, MAILIN_FILE, MAILIN_NULL, OURS, POSTFIX, POSTFIX_VIRTUAL, SINK, SOURCE};
+use super::peers::{
+    BARE, CURL, LETTRE, LIMIT, LIMIT_FILES, MAILIN_FILE, MAILIN_NULL, OURS, POSTFIX, POSTFIX_VIRTUAL, SINK, SOURCE,
+};
 use super::sheet::Measure;
 use super::{clients, crowd, mailboxes, start, traffic};
 
@@ -26,6 +28,8 @@ pub(super) enum What {
     Traffic(Load),
     /// So many connections that do nothing.
     Idle(usize),
+    /// The same under TLS.
+    IdleTls(usize),
     /// So many calls at once.
     Burst(usize),
     /// From the start of our server until it listens.
@@ -62,10 +66,11 @@ pub(super) const START_FULL: &str = "start, 100,000 messages of 1 KiB";
 pub(super) const CLIENT_ONE: &str = "client, one message, whole process";
 pub(super) const CLIENT_1: &str = "client, 1 connection, 1 KiB";
 pub(super) const CLIENT_8: &str = "client, 8 connections, 1 KiB";
+pub(super) const CLIENT_LARGE: &str = "client, 1 connection, 10 MiB";
 pub(super) const MAILBOXES: &str = "accept and deliver, 10,000 of 1 KiB";
 
 /// In the order in which they are measured.
-pub(super) const LINES: [Line; 22] = [
+pub(super) const LINES: [Line; 29] = [
     Line { name: REUSED_64, what: traffic(64, KIB, false, false) },
     Line { name: REUSED_8, what: traffic(8, KIB, false, false) },
     Line { name: REUSED_1, what: traffic(1, KIB, false, false) },
@@ -75,22 +80,32 @@ pub(super) const LINES: [Line; 22] = [
     Line { name: "1 KiB, reused, 1 client, pipelined", what: traffic(1, KIB, false, true) },
     Line { name: "1 KiB, fresh, 64 clients", what: traffic(64, KIB, true, false) },
     Line { name: "1 KiB, fresh, 1 client", what: traffic(1, KIB, true, false) },
+    Line { name: "1 KiB, fresh, 8 clients, pipelined", what: traffic(8, KIB, true, true) },
+    Line { name: "64 KiB, reused, 64 clients", what: traffic(64, 64 * KIB, false, false) },
     Line { name: MEDIUM_8, what: traffic(8, 64 * KIB, false, false) },
+    Line { name: "64 KiB, reused, 1 client", what: traffic(1, 64 * KIB, false, false) },
+    Line { name: "64 KiB, fresh, 8 clients", what: traffic(8, 64 * KIB, true, false) },
     Line { name: LARGE_2, what: traffic(2, 10 * MIB, false, false) },
+    Line { name: "10 MiB, reused, 1 client", what: traffic(1, 10 * MIB, false, false) },
+    Line { name: "10 MiB, reused, 8 clients", what: traffic(8, 10 * MIB, false, false) },
     Line { name: "90 idle connections", what: What::Idle(90) },
     Line { name: "1,000 idle connections", what: What::Idle(1_000) },
     Line { name: IDLE_4000, what: What::Idle(4_000) },
+    Line { name: "1,000 idle connections, TLS", what: What::IdleTls(1_000) },
     Line { name: "a burst of 1,000 connects", what: What::Burst(1_000) },
     Line { name: START_EMPTY, what: What::StartEmpty },
     Line { name: START_FULL, what: What::StartFull },
     Line { name: CLIENT_ONE, what: What::OneMessage },
     Line { name: CLIENT_1, what: sending(1, 10_000, KIB) },
     Line { name: CLIENT_8, what: sending(8, 40_000, KIB) },
-    Line { name: "client, 1 connection, 10 MiB", what: sending(1, 40, 10 * MIB) },
+    Line { name: CLIENT_LARGE, what: sending(1, 40, 10 * MIB) },
     Line { name: MAILBOXES, what: What::Mailboxes },
 ];
 
 const SERVERS: [&str; 5] = [OURS, MAILIN_FILE, MAILIN_NULL, SINK, POSTFIX];
+/// Beside what could be reached at best.
+const SERVERS_AND_LIMIT: [&str; 6] = [OURS, MAILIN_FILE, MAILIN_NULL, SINK, POSTFIX, LIMIT];
+const SERVERS_AND_LIMIT_OF_FILES: [&str; 6] = [OURS, MAILIN_FILE, MAILIN_NULL, SINK, POSTFIX, LIMIT_FILES];
 const CLIENTS: [&str; 5] = [OURS, SOURCE, CURL, LETTRE, BARE];
 /// curl has one connection.
 const PARALLEL_CLIENTS: [&str; 4] = [OURS, SOURCE, LETTRE, BARE];
@@ -99,11 +114,13 @@ impl Line {
     /// Who takes part.
     pub(super) fn peers(&self) -> &'static [&'static str] {
         match self.what {
+            What::Traffic(Load { is_fresh: false, octets: ..MIB, .. }) => &SERVERS_AND_LIMIT,
+            What::Traffic(Load { is_fresh: false, .. }) => &SERVERS_AND_LIMIT_OF_FILES,
             What::Traffic(_) => &SERVERS,
             // More would need more processes than Postfix may have by default.
             What::Idle(90) => &[OURS, MAILIN_NULL, POSTFIX],
             What::Idle(_) | What::Burst(_) => &[OURS, MAILIN_NULL, SINK],
-            What::StartEmpty | What::StartFull => &[OURS],
+            What::IdleTls(_) | What::StartEmpty | What::StartFull => &[OURS],
             What::OneMessage | What::Sending(Job { connections: 1, .. }) => &CLIENTS,
             What::Sending(_) => &PARALLEL_CLIENTS,
             What::Mailboxes => &[OURS, POSTFIX_VIRTUAL],
@@ -113,8 +130,9 @@ impl Line {
     /// One participant, once.
     pub(super) fn measure(&self, ground: &Ground, peer: &'static str, place: &Scratch) -> Outcome<Figures> {
         match self.what {
-            What::Traffic(load) => traffic::measure(ground, peer, load, place),
+            What::Traffic(load) => traffic::measure(ground, peer, load, ground.time(self.name), place),
             What::Idle(connections) => crowd::idle(ground, peer, connections, place),
+            What::IdleTls(connections) => crowd::idle_tls(ground, connections, place),
             What::Burst(callers) => crowd::burst(ground, peer, callers, place),
             What::StartEmpty => start::empty(ground, place),
             What::StartFull => start::full(ground, place),

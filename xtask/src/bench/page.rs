@@ -13,11 +13,8 @@ const TEMPLATE: &str = include_str!("page.md");
 /// What the figures do not say.
 pub(super) struct Circumstances {
     pub(super) command: String,
-    pub(super) rounds: usize,
     pub(super) processors: usize,
     pub(super) file_system: String,
-    /// Who did not take part, and why.
-    pub(super) skipped: Vec<String>,
 }
 
 /// Writes the three files.
@@ -36,20 +33,20 @@ pub(super) fn write(sheet: &Sheet, circumstances: &Circumstances) -> Outcome {
 }
 
 fn page(sheet: &Sheet, circumstances: &Circumstances) -> String {
-    let Circumstances { command, rounds, processors, file_system, skipped } = circumstances;
+    let Circumstances { command, processors, file_system } = circumstances;
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = kernel.trim().split('-').next().unwrap_or_default();
     let machine = format!("{processors} processors, Linux {release}, spools on {file_system}, loopback");
-    let skipped = skipped.iter().map(|text| format!("* skipped: {text}\n")).collect::<String>();
-    let skipped = if skipped.is_empty() { skipped } else { format!("\n{skipped}") };
+    let gaps = sheet.not_measured();
+    let gaps = if gaps.is_empty() { gaps } else { format!("\n{gaps}") };
     let tables = sheet.lines().into_iter().map(|line| sheet.table(line)).collect::<Vec<_>>().join("\n");
     let replacements = [
         ("{command}", command.as_str()),
         ("{machine}", &machine),
         ("{others}", &others(sheet)),
-        ("{skipped}", &skipped),
+        ("{gaps}", &gaps),
         ("{postfix}", &postfix_version()),
-        ("{rounds}", &rounds.to_string()),
+        ("{rounds}", &sheet.rounds.to_string()),
         ("{aims}", &aims::table(sheet)),
         ("{tables}", tables.trim_end()),
     ];
@@ -69,5 +66,30 @@ fn postfix_version() -> String {
     match must_run(Command::new(postconf).args(["-d", "-h", "mail_version"])) {
         Ok(finished) => format!("Postfix {}", String::from_utf8_lossy(&finished.stdout).trim()),
         Err(_) => "Postfix".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::lines::REUSED_64;
+    use crate::bench::peers::{OURS, POSTFIX};
+
+    #[test]
+    fn everything_has_its_place_on_the_page() {
+        let mut sheet = Sheet::new(3, false);
+        sheet.add(REUSED_64, OURS, 0, &[(Measure::Rate, 1.0), (Measure::OthersShare, 2.0)]);
+        sheet.lacks(REUSED_64, POSTFIX, None, "install postfix");
+        let (command, file_system) = ("cargo xtask bench --write".to_owned(), "ext4".to_owned());
+        let page = page(&sheet, &Circumstances { command, processors: 2, file_system });
+        assert!(!page.contains('{'), "{page}");
+        for part in [
+            "cargo xtask bench --write",
+            "* not measured: 1 KiB, reused, 64 clients: Postfix, hold: install postfix",
+            "| not measured: Postfix, hold: install postfix |",
+            "| Postfix, hold | not measured | not measured |",
+        ] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
     }
 }

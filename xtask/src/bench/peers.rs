@@ -34,6 +34,10 @@ pub(super) const LETTRE: &str = "lettre";
 /// As little as a client can be.
 pub(super) const BARE: &str = "bare generator";
 
+/// As little as a server can be that syncs: everything into one log, or each message into a file.
+pub(super) const LIMIT: &str = "limit, log";
+pub(super) const LIMIT_FILES: &str = "limit, file";
+
 /// A server that listens. It goes when this is dropped.
 pub(super) struct Standing {
     pub(super) address: SocketAddr,
@@ -82,6 +86,8 @@ impl Peers {
             MAILIN_FILE => self.start_mailin(threads, &place.directory("mail")?),
             MAILIN_NULL => self.start_mailin(threads, Path::new("null")),
             SINK => start_sink(),
+            LIMIT => start_limit("log", &place.directory("mail")?),
+            LIMIT_FILES => start_limit("files", &place.directory("mail")?),
             _ => start_postfix(place, &format!("{HOLD}{NO_LIMITS}")).map(|(standing, _)| standing),
         }
     }
@@ -95,10 +101,21 @@ impl Peers {
         let program = self.libraries.as_ref().or_fail("bench/peers is not built")?;
         let mut command = Command::new(program);
         command.args(["mailin", &threads.to_string()]).arg(place);
-        let running = Running::start(MAILIN_FILE, &mut command)?;
-        let address = running.wait_for_line(PATIENCE, |line| line.strip_prefix("listening on ")?.parse().ok())?;
-        Ok(Standing { address, pid: running.pid(), _owner: Box::new(running) })
+        start_and_wait(MAILIN_FILE, command)
     }
+}
+
+fn start_limit(kind: &str, place: &Path) -> Outcome<Standing> {
+    let mut command = Command::new(std::env::current_exe().or_fail("finding this program")?);
+    command.args(["bench", "answer", kind]).arg(place);
+    start_and_wait(LIMIT, command)
+}
+
+/// A program that says where it listens.
+fn start_and_wait(name: &str, mut command: Command) -> Outcome<Standing> {
+    let running = Running::start(name, &mut command)?;
+    let address = running.wait_for_line(PATIENCE, |line| line.strip_prefix("listening on ")?.parse().ok())?;
+    Ok(Standing { address, pid: running.pid(), _owner: Box::new(running) })
 }
 
 /// A Postfix that delivers, and where.

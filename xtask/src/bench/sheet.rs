@@ -1,5 +1,6 @@
-//! The figures of a run: for each line, participant and measure one value a round.
+//! The figures of a run: for each line, participant and measure one value a round. And what could not be measured, and why.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// What is measured.
@@ -49,21 +50,28 @@ pub(super) struct Row {
     pub(super) line: &'static str,
     pub(super) peer: &'static str,
     pub(super) measure: Measure,
-    /// In the order of the rounds.
-    pub(super) values: Vec<f64>,
+    /// By the number of the round. A round that failed has none.
+    pub(super) values: BTreeMap<usize, f64>,
 }
 
 impl Row {
     pub(super) fn median(&self) -> f64 {
-        median(&self.values)
+        median(&self.values.values().copied().collect::<Vec<_>>())
     }
 
     pub(super) fn least(&self) -> f64 {
-        self.values.iter().copied().fold(f64::INFINITY, f64::min)
+        self.values.values().copied().fold(f64::INFINITY, f64::min)
     }
 
     pub(super) fn most(&self) -> f64 {
-        self.values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+        self.values.values().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// This one's values as multiples of another's, of every round that both have. What else the machine did in a round met
+    /// both; what it did between the rounds did not.
+    pub(super) fn ratios(&self, other: &Row) -> Vec<f64> {
+        let both = self.values.iter().filter_map(|(round, own)| Some((own, other.values.get(round)?)));
+        both.map(|(own, other)| own / other).collect()
     }
 
     /// The median and the spread.
@@ -73,21 +81,65 @@ impl Row {
     }
 }
 
+/// What there is no figure for.
+#[derive(Debug)]
+struct Gap {
+    line: &'static str,
+    peer: &'static str,
+    /// One of the rounds, or all of them.
+    round: Option<usize>,
+    reason: String,
+}
+
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sheet {
     pub(super) rows: Vec<Row>,
+    gaps: Vec<Gap>,
+    /// How many of them a figure should have.
+    pub(super) rounds: usize,
+    /// Whether the figures mean anything.
+    pub(super) is_quick: bool,
 }
 
 impl Sheet {
-    pub(super) fn add(&mut self, line: &'static str, peer: &'static str, figures: &[(Measure, f64)]) {
+    pub(super) fn new(rounds: usize, is_quick: bool) -> Self {
+        Sheet { rows: Vec::new(), gaps: Vec::new(), rounds, is_quick }
+    }
+
+    pub(super) fn add(&mut self, line: &'static str, peer: &'static str, round: usize, figures: &[(Measure, f64)]) {
         for (measure, value) in figures.iter().copied() {
             let is_it = |row: &&mut Row| (row.line, row.peer, row.measure) == (line, peer, measure);
             match self.rows.iter_mut().find(is_it) {
-                Some(row) => row.values.push(value),
-                None => self.rows.push(Row { line, peer, measure, values: vec![value] }),
+                Some(row) => drop(row.values.insert(round, value)),
+                None => self.rows.push(Row { line, peer, measure, values: BTreeMap::from([(round, value)]) }),
             }
         }
+    }
+
+    /// Notes why there is no figure.
+    pub(super) fn lacks(&mut self, line: &'static str, peer: &'static str, round: Option<usize>, reason: &str) {
+        let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+        self.gaps.push(Gap { line, peer, round, reason });
+    }
+
+    /// Whether anything was to be measured there.
+    pub(super) fn was_tried(&self, line: &str) -> bool {
+        self.rows.iter().any(|row| row.line == line) || self.gaps.iter().any(|gap| gap.line == line)
+    }
+
+    /// Why there is no figure of this participant, if it is known.
+    pub(super) fn reason(&self, line: &str, peer: &str) -> Option<&str> {
+        self.gaps.iter().find(|gap| (gap.line, gap.peer) == (line, peer)).map(|gap| gap.reason.as_str())
+    }
+
+    /// What was not measured, an item of a list for each.
+    pub(super) fn not_measured(&self) -> String {
+        let item = |gap: &Gap| {
+            let round = gap.round.map(|round| format!(", round {}", round + 1)).unwrap_or_default();
+            format!("* not measured: {}: {}{round}: {}\n", gap.line, gap.peer, gap.reason)
+        };
+        self.gaps.iter().map(item).collect()
     }
 
     pub(super) fn get(&self, line: &str, peer: &str, measure: Measure) -> Option<&Row> {
@@ -103,27 +155,30 @@ impl Sheet {
     pub(super) fn table(&self, line: &str) -> String {
         let rows: Vec<_> = self.rows.iter().filter(|row| row.line == line).collect();
         let measures = distinct(rows.iter().map(|row| row.measure));
+        let gaps = self.gaps.iter().filter(|gap| gap.line == line).map(|gap| gap.peer);
+        let nothing = |peer| if rows.iter().any(|row| row.peer == peer) { "-" } else { "not measured" }.to_owned();
         let mut text = format!("| {line} |");
         measures.iter().for_each(|measure| text.extend([" ", measure.name(), " |"]));
         text.push_str("\n| --- |");
         measures.iter().for_each(|_| text.push_str(" --- |"));
         text.push('\n');
-        for peer in distinct(rows.iter().map(|row| row.peer)) {
+        for peer in distinct(rows.iter().map(|row| row.peer).chain(gaps)) {
             text.extend(["| ", peer, " |"]);
             for measure in &measures {
                 let row = rows.iter().find(|row| row.peer == peer && row.measure == *measure);
-                text.extend([" ", &row.map_or_else(|| "-".to_owned(), |row| row.shown()), " |"]);
+                text.extend([" ", &row.map_or_else(|| nothing(peer), |row| row.shown()), " |"]);
             }
             text.push('\n');
         }
         text
     }
 
-    /// One object of JSON for each row.
+    /// One object of JSON for each row. A round without a value is null.
     pub(super) fn json_lines(&self) -> String {
         let mut text = String::new();
         for row in &self.rows {
-            let values: Vec<_> = row.values.iter().map(|value| format!("{value:.4}")).collect();
+            let value = |round| row.values.get(&round).map_or_else(|| "null".to_owned(), |value| format!("{value:.4}"));
+            let values: Vec<_> = (0..self.rounds).map(value).collect();
             // No name here holds a character that JSON would want escaped.
             let _ = writeln!(
                 text,
@@ -184,12 +239,26 @@ mod tests {
 
     #[test]
     fn a_row_has_its_spread_and_its_rounds() {
-        let mut sheet = Sheet::default();
-        for value in [1200.0, 1000.0, 1100.0] {
-            sheet.add("a line", "ours", &[(Measure::Rate, value)]);
+        let mut sheet = Sheet::new(4, false);
+        for (round, value) in [(0, 1200.0), (1, 1000.0), (3, 1100.0)] {
+            sheet.add("a line", "ours", round, &[(Measure::Rate, value)]);
         }
         assert!(sheet.table("a line").ends_with("| ours | 1100 (1000–1200) |\n"), "{}", sheet.table("a line"));
-        let expected = r#"{"line":"a line","peer":"ours","measure":"messages/s","median":1100.0000,"least":1000.0000,"most":1200.0000,"rounds":[1200.0000,1000.0000,1100.0000]}"#;
+        let expected = r#"{"line":"a line","peer":"ours","measure":"messages/s","median":1100.0000,"least":1000.0000,"most":1200.0000,"rounds":[1200.0000,1000.0000,null,1100.0000]}"#;
         assert_eq!(sheet.json_lines().trim_end(), expected);
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let mut sheet = Sheet::new(2, false);
+        sheet.add("a line", "ours", 0, &[(Measure::Rate, 1.0)]);
+        sheet.lacks("a line", "ours", Some(1), "it\nended");
+        sheet.lacks("a line", "theirs", None, "install it");
+        assert!(sheet.table("a line").ends_with("| ours | 1.00 |\n| theirs | not measured |\n"));
+        assert_eq!(
+            sheet.not_measured(),
+            "* not measured: a line: ours, round 2: it ended\n* not measured: a line: theirs: install it\n"
+        );
+        assert!(sheet.was_tried("a line") && !sheet.was_tried("another"));
     }
 }

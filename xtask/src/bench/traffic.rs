@@ -17,14 +17,14 @@ const THREADS: usize = 256;
 /// From this size on what counts is octets.
 const LARGE_OCTETS: usize = 1 << 20;
 
-pub(super) fn measure(ground: &Ground, peer: &str, load: Load, place: &Scratch) -> Outcome<Figures> {
+pub(super) fn measure(ground: &Ground, peer: &str, load: Load, time: Duration, place: &Scratch) -> Outcome<Figures> {
     let server = ground.peers.start(peer, place, THREADS)?;
     let words = Words::new(load.octets);
     // Whatever a server makes when it is called for the first time is made now.
-    fire(server.address, load, &words, Until::Time(Instant::now() + ground.time() / 8));
+    fire(server.address, load, &words, Until::Time(Instant::now() + time / 8));
     let before = Reading::take(server.pid, ground.device.as_deref())?;
     let began = Instant::now();
-    let heard = fire(server.address, load, &words, Until::Time(began + ground.time()));
+    let heard = fire(server.address, load, &words, Until::Time(began + time));
     let lasted = began.elapsed();
     let after = Reading::take(server.pid, ground.device.as_deref())?;
     drop(server);

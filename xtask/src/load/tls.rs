@@ -1,7 +1,7 @@
 //! What TLS costs, compared with clear text in the same run: beginning a session, a large letter, an idle connection.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use smtp_tests::certificates::{Authority, Files};
 use smtp_tests::tls::Client;
@@ -38,12 +38,7 @@ struct Site {
 
 impl Site {
     fn start(programs: &Programs, scratch: &Scratch, spool: &str, files: &Files) -> Outcome<Self> {
-        let (certificate, key) = (files.certificate.display().to_string(), files.key.display().to_string());
-        let options =
-            ["--threads", "1100", "--listen-tls", "127.0.0.1:0", "--tls-cert", &certificate, "--tls-key", &key];
-        let server = Server::start(programs, &scratch.at(spool), &options)?;
-        let second = |line: &str| line.strip_prefix("listening on ")?.parse().ok();
-        let tls = server.wait_for_line(Duration::from_secs(30), second)?;
+        let (server, tls) = Server::start_tls(programs, &scratch.at(spool), files, &["--threads", "1100"])?;
         Ok(Site { clear: server.address, server, tls })
     }
 }

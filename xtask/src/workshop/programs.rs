@@ -56,6 +56,12 @@ impl Programs {
 pub(crate) fn cargo<I: AsRef<OsStr>>(words: &[I], variables: &[(&str, &str)]) -> Outcome<ExitStatus> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
+    // What cargo has told this program about itself would have build scripts run again that ask for it, and everything be
+    // built anew that stands on them.
+    let is_of_ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_ours)) {
+        command.env_remove(name);
+    }
     command.args(words).envs(variables.iter().copied()).current_dir(root()?).stdin(Stdio::null());
     command.status().or_fail("starting cargo")
 }

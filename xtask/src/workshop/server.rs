@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use smtp_tests::certificates::Files;
 
 use super::failure::{OrFail, Outcome, ensure};
 use super::process::Running;
@@ -34,6 +35,20 @@ impl Server {
     /// Starts a server on a free port.
     pub(crate) fn start(programs: &Programs, spool: &Path, options: &[&str]) -> Outcome<Self> {
         Server::start_by(Server::command(programs, spool, options))
+    }
+
+    /// The same with a second port, on which TLS comes first.
+    pub(crate) fn start_tls(
+        programs: &Programs,
+        spool: &Path,
+        files: &Files,
+        options: &[&str],
+    ) -> Outcome<(Self, SocketAddr)> {
+        let (certificate, key) = (files.certificate.display().to_string(), files.key.display().to_string());
+        let tls = ["--listen-tls", "127.0.0.1:0", "--tls-cert", &certificate, "--tls-key", &key];
+        let server = Server::start(programs, spool, &[&tls, options].concat())?;
+        let second = server.wait_for_line(PATIENCE, |line| line.strip_prefix("listening on ")?.parse().ok())?;
+        Ok((server, second))
     }
 
     /// The command line for it.
