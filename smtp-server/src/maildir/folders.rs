@@ -5,18 +5,23 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::directory::Directory;
 use super::error::MaildirError;
 use super::name::UniqueName;
+use super::shared_sync::SharedSync;
 
 /// Nobody writes for so long at one message: what is older in `tmp/` was left by a crash. The age is that of the first
 /// Maildir, and other programs that deliver into the same mailbox go by it.
 const LEFTOVER_AGE: Duration = Duration::from_secs(36 * 3_600);
 
-/// Entries of `tmp/` that one delivery looks at. More than a few are there only if something is wrong.
+/// Entries of `tmp/` that are looked at in one go. More than a few are there only if something is wrong.
 const LEFTOVERS_AT_ONCE: usize = 1_000;
+
+/// How long nobody looks again. They have waited for a day and a half already.
+const SWEEP_PAUSE: Duration = Duration::from_secs(600);
 
 /// Names that are tried for one temporary file. Only a leftover of the same message can stand in the way, from a
 /// process of the same number, of which there is one for each crash.
@@ -37,10 +42,17 @@ pub(super) fn open_root(path: &Path) -> Result<Directory, MaildirError> {
 }
 
 /// The folders of one mailbox, held open.
+#[derive(Debug)]
 pub(super) struct Folders {
+    /// The directories that lead to it, the last of which is the mailbox.
+    way: Vec<(String, Directory)>,
     tmp: Directory,
     new: Directory,
     cur: Directory,
+    /// Who syncs `new`.
+    syncs: SharedSync,
+    /// When leftovers were last looked for.
+    swept: Mutex<Option<Instant>>,
 }
 
 impl Folders {
@@ -57,18 +69,39 @@ impl Folders {
     }
 
     fn find(root: &Directory, names: &[String]) -> Result<Option<Self>, MaildirError> {
-        let mut found: Option<Directory> = None;
+        let mut way: Vec<(String, Directory)> = Vec::new();
         for name in names {
-            found = found.as_ref().unwrap_or(root).open(name)?;
-            if found.is_none() {
-                return Ok(None);
-            }
+            let parent = way.last().map_or(root, |(_, directory)| directory);
+            let Some(directory) = parent.open(name)? else { return Ok(None) };
+            way.push((name.clone(), directory));
         }
-        let mailbox = found.as_ref().unwrap_or(root);
+        let mailbox = way.last().map_or(root, |(_, directory)| directory);
         Ok(match (mailbox.open("tmp")?, mailbox.open("new")?, mailbox.open("cur")?) {
-            (Some(tmp), Some(new), Some(cur)) => Some(Folders { tmp, new, cur }),
+            (Some(tmp), Some(new), Some(cur)) => {
+                Some(Folders { way, tmp, new, cur, syncs: SharedSync::default(), swept: Mutex::default() })
+            }
             _ => None,
         })
+    }
+
+    /// Whether these names lead here.
+    pub(super) fn are_at(&self, names: &[String]) -> bool {
+        self.way.iter().map(|(name, _)| name).eq(names)
+    }
+
+    /// Whether what is held open is what would be opened now: nobody has moved a directory away, or put another one or a
+    /// link in its place.
+    pub(super) fn are_current(&self, root: &Directory) -> bool {
+        let mut parent = root;
+        for (name, directory) in &self.way {
+            if !parent.still_has(name, directory) {
+                return false;
+            }
+            parent = directory;
+        }
+        [("tmp", &self.tmp), ("new", &self.new), ("cur", &self.cur)]
+            .into_iter()
+            .all(|(name, folder)| parent.still_has(name, folder))
     }
 
     /// Whether the message has arrived before. `new` comes first: what a reader moves from there to `cur` between our
@@ -76,7 +109,7 @@ impl Folders {
     pub(super) fn has(&self, name: &UniqueName) -> Result<bool, MaildirError> {
         // The try that wrote it may have ended before it came to the sync.
         if self.new.has_file(name.as_str())? {
-            self.new.sync()?;
+            self.sync_new_by(File::sync_all)?;
             return Ok(true);
         }
         let is_taken = self.cur.has_file_among(|file_name| name.is_name_of(file_name))?;
@@ -93,7 +126,7 @@ impl Folders {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let name = format!("{}.P{}Q{count}", name.as_str(), std::process::id());
             if let Some(file) = self.tmp.create(&name)? {
-                return Ok(Temporary { folder: &self.tmp, name, file });
+                return Ok(Temporary { folder: &self.tmp, name, file, has_left: false });
             }
         }
         Err(self.tmp.failed("making a file in", "", io::ErrorKind::AlreadyExists.into()))
@@ -108,16 +141,17 @@ impl Folders {
     fn publish_by(
         &self,
         sync: impl Fn(&File) -> io::Result<()>,
-        temporary: Temporary<'_>,
+        mut temporary: Temporary<'_>,
         name: &UniqueName,
     ) -> Result<(), MaildirError> {
         let written = sync(&temporary.file);
         written.map_err(|error| temporary.folder.failed("syncing", &temporary.name, error))?;
-        let is_ours = self.new.link(name.as_str(), temporary.folder, &temporary.name)?;
+        let is_ours = self.new.take(name.as_str(), temporary.folder, &temporary.name)?;
+        temporary.has_left = is_ours;
         if !is_ours && !self.new.has_file(name.as_str())? {
             return Err(self.new.failed("making", name.as_str(), io::ErrorKind::AlreadyExists.into()));
         }
-        let synced = self.new.sync_by(sync);
+        let synced = self.sync_new_by(sync);
         if synced.is_err() && is_ours {
             // So that the next try writes it anew. A reader may have taken it by now: then that is the one copy.
             let _ = self.new.remove(name.as_str());
@@ -125,9 +159,20 @@ impl Folders {
         synced
     }
 
-    /// Removes what crashes have left in `tmp`.
-    pub(super) fn remove_leftovers(&self, now: SystemTime) {
-        self.tmp.remove_older(LEFTOVER_AGE, now, LEFTOVERS_AT_ONCE);
+    /// Makes the names in `new` durable, together with whoever else has made some.
+    fn sync_new_by(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), MaildirError> {
+        self.new.sync_by(|new| self.syncs.run(|| sync(new)))
+    }
+
+    /// Removes what crashes have left in `tmp`, now and then.
+    pub(super) fn remove_leftovers(&self) {
+        let now = Instant::now();
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP_PAUSE) {
+            *swept = Some(now);
+            drop(swept);
+            self.tmp.remove_older(LEFTOVER_AGE, SystemTime::now(), LEFTOVERS_AT_ONCE);
+        }
     }
 }
 
@@ -149,11 +194,12 @@ fn make(root: &Directory, names: &[String]) -> Result<(), MaildirError> {
     mailbox.make("tmp")
 }
 
-/// A message that is being written. Its name in `tmp` is gone when this is, whether it has got another one or not.
+/// A message that is being written. If it does not become one, its name in `tmp` is gone when this is.
 pub(super) struct Temporary<'a> {
     folder: &'a Directory,
     name: String,
     file: File,
+    has_left: bool,
 }
 
 impl Temporary<'_> {
@@ -165,8 +211,10 @@ impl Temporary<'_> {
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        // If this fails, the name is removed when it is old.
-        let _ = self.folder.remove(&self.name);
+        if !self.has_left {
+            // If this fails, the name is removed when it is old.
+            let _ = self.folder.remove(&self.name);
+        }
     }
 }
 
@@ -200,5 +248,44 @@ mod tests {
             folders.publish(folders.create(&name).unwrap(), &name).unwrap();
             assert!(folders.has(&name).unwrap());
         }
+    }
+
+    /// One delivery syncs; two come too late for that, share the next sync, and it fails: they are not there, the first is.
+    #[test]
+    fn a_shared_sync_that_fails_takes_back_all_for_whom_it_stood_and_nobody_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let folders = Folders::open(&open_root(directory.path()).unwrap(), &["bob".to_owned()]).unwrap();
+        let name = |number| UniqueName::new(&"id".parse().unwrap(), 0, number, &"localhost".parse().unwrap());
+        let (begins, began) = std::sync::mpsc::channel();
+        let deliver = &|number| {
+            let sync = |file: &File| {
+                if !file.metadata()?.is_dir() {
+                    return file.sync_all();
+                }
+                let (end, ended) = std::sync::mpsc::channel();
+                begins.send(end).unwrap();
+                ended.recv().unwrap()
+            };
+            folders.publish_by(sync, folders.create(&name(number)).unwrap(), &name(number))
+        };
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| deliver(1));
+            let first_sync = began.recv().unwrap();
+            let others = [2, 3].map(|number| scope.spawn(move || deliver(number)));
+            while folders.syncs.waiting() != 2 {
+                std::thread::yield_now();
+            }
+            first_sync.send(Ok(())).unwrap();
+            first.join().unwrap().unwrap();
+            began.recv().unwrap().send(Err(io::ErrorKind::QuotaExceeded.into())).unwrap();
+            for other in others {
+                let error = other.join().unwrap().unwrap_err();
+                assert!(error.is_full() && error.to_string().contains("bob/new"), "{error}");
+            }
+        });
+        assert_eq!([1, 2, 3].map(|number| folders.has(&name(number)).unwrap()), [true, false, false]);
+        folders.publish(folders.create(&name(2)).unwrap(), &name(2)).unwrap();
+        assert!(folders.has(&name(2)).unwrap());
+        assert_eq!(std::fs::read_dir(directory.path().join("bob/tmp")).unwrap().count(), 0);
     }
 }
