@@ -243,7 +243,8 @@ impl Queue {
 
     fn work_in(&self, lane: &Lane, worker: &WorkerId) -> io::Result<()> {
         let worked = catch_unwind(AssertUnwindSafe(|| self.work(worker, lane)));
-        self.lanes().leave(
+        let mut lanes = self.lanes();
+        lanes.leave(
             lane,
             match worked {
                 Ok(Ok(way)) => way,
@@ -251,8 +252,11 @@ impl Queue {
                 _ => Way::Untried,
             },
         );
-        // Its place is free, and somebody may have waited for it.
-        self.store.wake();
+        let is_place_wanted = lanes.take_wanted();
+        drop(lanes);
+        if is_place_wanted {
+            self.store.wake();
+        }
         let failure = match worked {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => io::Error::other(error),
