@@ -69,6 +69,12 @@ pub trait Carrier {
     /// Hands over a message. One verdict for each recipient of the parcel, in their order.
     fn carry(&mut self, parcel: &Parcel<'_>) -> Vec<Verdict>;
 
+    /// Hands over many messages where nobody has to be called ([`Transport::is_local`]): all of them, and what they have in
+    /// common may be done once. As many answers, in their order.
+    fn carry_all(&mut self, parcels: &[Parcel<'_>]) -> Vec<Vec<Verdict>> {
+        parcels.iter().map(|parcel| self.carry(parcel)).collect()
+    }
+
     /// Whether the next message may go the same way.
     fn is_open(&self) -> bool;
 

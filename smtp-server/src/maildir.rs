@@ -45,13 +45,14 @@ mod header_filter;
 mod letter;
 mod other_layout;
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use smtp_proto::address::{LocalPart, Mailbox, ReversePath};
 
 use directory::Directory;
 pub use error::MaildirError;
+use folders::Written;
 pub use name::UniqueName;
 use name::directory_name;
 use open_mailboxes::OpenMailboxes;
@@ -84,6 +85,33 @@ pub struct Delivered {
     pub file_name: String,
     /// It was there already, from an earlier try whose end nobody heard of.
     pub was_there: bool,
+}
+
+/// A message that is on disk and not in the mailbox yet, unless it was there. Dropping it takes it back.
+pub struct Prepared {
+    file_name: String,
+    written: Option<Written>,
+}
+
+/// The second half of many deliveries: what is for the same mailbox waits for the medium once. What went wrong before is
+/// passed on; one answer for each, in their order.
+pub fn publish_all(prepared: Vec<Result<Prepared, MaildirError>>) -> Vec<Result<Delivered, MaildirError>> {
+    let mut written = Vec::new();
+    let mut delivered = Vec::with_capacity(prepared.len());
+    for prepared in prepared {
+        delivered.push(prepared.map(|Prepared { file_name, written: file }| {
+            let was_there = file.is_none();
+            written.extend(file);
+            Delivered { file_name, was_there }
+        }));
+    }
+    let new = delivered.iter_mut().filter(|delivered| delivered.as_ref().is_ok_and(|delivered| !delivered.was_there));
+    for (delivered, published) in new.zip(folders::publish(written)) {
+        if let Err(error) = published {
+            *delivered = Err(error);
+        }
+    }
+    delivered
 }
 
 impl Maildir {
@@ -120,15 +148,27 @@ impl Maildir {
         content: &mut dyn Read,
         name: &UniqueName,
     ) -> Result<Delivered, MaildirError> {
+        let prepared = self.prepare(mailbox, reverse_path, content, name);
+        publish_all(vec![prepared]).pop().unwrap_or_else(|| Err(MaildirError::Content(io::ErrorKind::Other.into())))
+    }
+
+    /// The first half of [`Maildir::deliver`]: writes a message where no reader looks. [`publish_all`] is the second.
+    pub fn prepare(
+        &self,
+        mailbox: &Mailbox,
+        reverse_path: &ReversePath,
+        content: &mut dyn Read,
+        name: &UniqueName,
+    ) -> Result<Prepared, MaildirError> {
         let folders = self.open.get(&self.root, &self.names(mailbox)?)?;
-        let was_there = folders.has(name)?;
-        if !was_there {
+        let mut written = None;
+        if !folders.has(name)? {
             let mut temporary = folders.create(name)?;
             letter::write(mailbox, reverse_path, content, &mut temporary)?;
-            folders.publish(temporary, name)?;
+            written = Some(temporary.finish(name.clone())?);
             folders.remove_leftovers();
         }
-        Ok(Delivered { file_name: name.as_str().to_owned(), was_there })
+        Ok(Prepared { file_name: name.as_str().to_owned(), written })
     }
 
     /// The names of the directories that lead to a mailbox, from the top.

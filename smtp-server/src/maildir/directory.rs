@@ -137,12 +137,12 @@ impl Directory {
 
     /// Makes the names in it durable. To be called by `folders` alone.
     pub(super) fn sync(&self) -> Result<(), MaildirError> {
-        self.sync_by(File::sync_all)
+        self.sync_by(File::sync_all).map_err(|error| self.failed("syncing", "", error))
     }
 
     /// The same by a call that may be another one, in tests.
-    pub(super) fn sync_by(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), MaildirError> {
-        sync(&self.file).map_err(|error| self.failed("syncing", "", error))
+    pub(super) fn sync_by(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+        sync(&self.file)
     }
 
     /// Where it was when it was opened.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::directory::Directory;
@@ -109,7 +109,7 @@ impl Folders {
     pub(super) fn has(&self, name: &UniqueName) -> Result<bool, MaildirError> {
         // The try that wrote it may have ended before it came to the sync.
         if self.new.has_file(name.as_str())? {
-            self.sync_new_by(File::sync_all)?;
+            self.sync_new_by(File::sync_all).map_err(|error| self.unsynced(error))?;
             return Ok(true);
         }
         let is_taken = self.cur.has_file_among(|file_name| name.is_name_of(file_name))?;
@@ -120,48 +120,27 @@ impl Folders {
     }
 
     /// A new file in `tmp`.
-    pub(super) fn create(&self, name: &UniqueName) -> Result<Temporary<'_>, MaildirError> {
+    pub(super) fn create(self: &Arc<Self>, name: &UniqueName) -> Result<Temporary, MaildirError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         for _ in 0..TEMPORARY_NAMES {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{}.P{}Q{count}", name.as_str(), std::process::id());
-            if let Some(file) = self.tmp.create(&name)? {
-                return Ok(Temporary { folder: &self.tmp, name, file, has_left: false });
+            let temporary = format!("{}.P{}Q{count}", name.as_str(), std::process::id());
+            if let Some(file) = self.tmp.create(&temporary)? {
+                let name = TemporaryName { folders: Arc::clone(self), name: temporary, has_left: false };
+                return Ok(Temporary { name, file });
             }
         }
         Err(self.tmp.failed("making a file in", "", io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Makes a written file a message. A failed sync is final: the kernel has dropped what it could not write, and
-    /// would say "ok" the next time.
-    pub(super) fn publish(&self, temporary: Temporary<'_>, name: &UniqueName) -> Result<(), MaildirError> {
-        self.publish_by(File::sync_all, temporary, name)
-    }
-
-    fn publish_by(
-        &self,
-        sync: impl Fn(&File) -> io::Result<()>,
-        mut temporary: Temporary<'_>,
-        name: &UniqueName,
-    ) -> Result<(), MaildirError> {
-        let written = sync(&temporary.file);
-        written.map_err(|error| temporary.folder.failed("syncing", &temporary.name, error))?;
-        let is_ours = self.new.take(name.as_str(), temporary.folder, &temporary.name)?;
-        temporary.has_left = is_ours;
-        if !is_ours && !self.new.has_file(name.as_str())? {
-            return Err(self.new.failed("making", name.as_str(), io::ErrorKind::AlreadyExists.into()));
-        }
-        let synced = self.sync_new_by(sync);
-        if synced.is_err() && is_ours {
-            // So that the next try writes it anew. A reader may have taken it by now: then that is the one copy.
-            let _ = self.new.remove(name.as_str());
-        }
-        synced
-    }
-
     /// Makes the names in `new` durable, together with whoever else has made some.
-    fn sync_new_by(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), MaildirError> {
-        self.new.sync_by(|new| self.syncs.run(|| sync(new)))
+    fn sync_new_by(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), Arc<io::Error>> {
+        self.syncs.run(|| self.new.sync_by(sync))
+    }
+
+    fn unsynced(&self, error: Arc<io::Error>) -> MaildirError {
+        // With the kind, by which errors are sorted.
+        self.new.failed("syncing", "", io::Error::new(error.kind(), error))
     }
 
     /// Removes what crashes have left in `tmp`, now and then.
@@ -194,26 +173,94 @@ fn make(root: &Directory, names: &[String]) -> Result<(), MaildirError> {
     mailbox.make("tmp")
 }
 
-/// A message that is being written. If it does not become one, its name in `tmp` is gone when this is.
-pub(super) struct Temporary<'a> {
-    folder: &'a Directory,
-    name: String,
+/// A message that is being written.
+pub(super) struct Temporary {
+    name: TemporaryName,
     file: File,
-    has_left: bool,
 }
 
-impl Temporary<'_> {
+impl Temporary {
     /// Takes octets of the message.
     pub(super) fn write(&mut self, octets: &[u8]) -> Result<(), MaildirError> {
-        self.file.write_all(octets).map_err(|error| self.folder.failed("writing", &self.name, error))
+        self.file.write_all(octets).map_err(|error| self.name.failed("writing", error))
+    }
+
+    /// Makes the octets durable. A failed sync is final: the kernel has dropped what it could not write, and would say "ok"
+    /// the next time.
+    pub(super) fn finish(self, name: UniqueName) -> Result<Written, MaildirError> {
+        self.finish_by(File::sync_all, name)
+    }
+
+    fn finish_by(self, sync: impl FnOnce(&File) -> io::Result<()>, name: UniqueName) -> Result<Written, MaildirError> {
+        sync(&self.file).map_err(|error| self.name.failed("syncing", error))?;
+        Ok(Written { temporary: self.name, name })
     }
 }
 
-impl Drop for Temporary<'_> {
+/// A message whose octets are durable, and that is still to get its name.
+pub(super) struct Written {
+    temporary: TemporaryName,
+    name: UniqueName,
+}
+
+impl Written {
+    /// Gives it its name. `true` if it is there by this, `false` if it was there before.
+    fn take_its_place(&mut self) -> Result<bool, MaildirError> {
+        let (folders, name) = (&self.temporary.folders, self.name.as_str());
+        let is_ours = folders.new.take(name, &folders.tmp, &self.temporary.name)?;
+        if !is_ours && !folders.new.has_file(name)? {
+            return Err(folders.new.failed("making", name, io::ErrorKind::AlreadyExists.into()));
+        }
+        self.temporary.has_left = is_ours;
+        Ok(is_ours)
+    }
+}
+
+/// Makes written files messages: with one sync for each mailbox, in which others may share. One answer for each, in their order.
+pub(super) fn publish(written: Vec<Written>) -> Vec<Result<(), MaildirError>> {
+    publish_by(File::sync_all, written)
+}
+
+fn publish_by(sync: impl Fn(&File) -> io::Result<()>, written: Vec<Written>) -> Vec<Result<(), MaildirError>> {
+    let placed = written.into_iter().map(|mut written| written.take_its_place().map(|is_ours| (written, is_ours)));
+    let placed: Vec<_> = placed.collect();
+    let mut synced: Vec<(Arc<Folders>, Result<(), Arc<io::Error>>)> = Vec::new();
+    for (written, _) in placed.iter().flatten() {
+        let folders = &written.temporary.folders;
+        if !synced.iter().any(|(known, _)| Arc::ptr_eq(known, folders)) {
+            synced.push((Arc::clone(folders), folders.sync_new_by(&sync)));
+        }
+    }
+    let outcome = |(written, is_ours): (Written, bool)| {
+        let folders = &written.temporary.folders;
+        let Some((_, Err(error))) = synced.iter().find(|(known, _)| Arc::ptr_eq(known, folders)) else { return Ok(()) };
+        if is_ours {
+            // So that the next try writes it anew. A reader may have taken it by now: then that is the one copy.
+            let _ = folders.new.remove(written.name.as_str());
+        }
+        Err(folders.unsynced(Arc::clone(error)))
+    };
+    placed.into_iter().map(|placed| placed.and_then(outcome)).collect()
+}
+
+/// The name in `tmp` of what is to become a message. If it does not become one, the name is gone when this is.
+struct TemporaryName {
+    folders: Arc<Folders>,
+    name: String,
+    has_left: bool,
+}
+
+impl TemporaryName {
+    fn failed(&self, doing: &'static str, error: io::Error) -> MaildirError {
+        self.folders.tmp.failed(doing, &self.name, error)
+    }
+}
+
+impl Drop for TemporaryName {
     fn drop(&mut self) {
         if !self.has_left {
             // If this fails, the name is removed when it is old.
-            let _ = self.folder.remove(&self.name);
+            let _ = self.folders.tmp.remove(&self.name);
         }
     }
 }
@@ -224,6 +271,44 @@ mod tests {
 
     use super::*;
 
+    fn deliver_by(
+        sync: impl Fn(&File) -> io::Result<()>,
+        folders: &Arc<Folders>,
+        name: &UniqueName,
+    ) -> Result<(), MaildirError> {
+        let written = folders.create(name)?.finish_by(&sync, name.clone())?;
+        publish_by(sync, vec![written]).remove(0)
+    }
+
+    /// Two for bob and one for eve, whose folder cannot be synced, and one for bob whose name is taken by no message.
+    #[test]
+    fn what_is_published_together_is_synced_once_for_each_mailbox_and_fails_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = open_root(directory.path()).unwrap();
+        let [bob, eve] = ["bob", "eve"].map(|user| Arc::new(Folders::open(&root, &[user.to_owned()]).unwrap()));
+        let name = |number| UniqueName::new(&"id".parse().unwrap(), 0, number, &"localhost".parse().unwrap());
+        std::fs::create_dir(directory.path().join("bob/new").join(name(3).as_str())).unwrap();
+        let written = [(&bob, 0), (&eve, 1), (&bob, 2), (&bob, 3)]
+            .map(|(folders, number)| folders.create(&name(number)).unwrap().finish(name(number)).unwrap());
+        let calls = Cell::new(0);
+        let sync = |file: &File| {
+            calls.set(calls.get() + 1);
+            if calls.get() == 2 { Err(io::Error::other("the medium failed")) } else { file.sync_all() }
+        };
+        let results = publish_by(sync, written.into());
+        let words = results.into_iter().map(|result| result.err().map(|error| error.to_string()).unwrap_or_default());
+        let words: Vec<_> = words.collect();
+        assert!(words[0].is_empty() && words[2].is_empty(), "{words:?}");
+        assert!(words[1].contains("eve/new") && words[1].contains("the medium failed"), "{words:?}");
+        assert!(words[3].contains("something that is no message"), "{words:?}");
+        assert_eq!(calls.get(), 2);
+        let there = [(&bob, 0), (&eve, 1), (&bob, 2)].map(|(folders, number)| folders.has(&name(number)).unwrap());
+        assert_eq!(there, [true, false, true]);
+        for user in ["bob", "eve"] {
+            assert_eq!(std::fs::read_dir(directory.path().join(user).join("tmp")).unwrap().count(), 0);
+        }
+    }
+
     /// The medium fails at the first sync, of the file, or at the second, of its folder. Either way there is no message, and
     /// the next try makes one.
     #[test]
@@ -231,21 +316,21 @@ mod tests {
         for failing in [1, 2] {
             let directory = tempfile::tempdir().unwrap();
             let root = open_root(directory.path()).unwrap();
-            let folders = Folders::open(&root, &["bob".to_owned()]).unwrap();
+            let folders = Arc::new(Folders::open(&root, &["bob".to_owned()]).unwrap());
             let name = UniqueName::new(&"id".parse().unwrap(), 0, 0, &"localhost".parse().unwrap());
             let calls = Cell::new(0);
             let sync = |file: &File| {
                 calls.set(calls.get() + 1);
                 if calls.get() == failing { Err(io::Error::other("the medium failed")) } else { file.sync_all() }
             };
-            let error = folders.publish_by(sync, folders.create(&name).unwrap(), &name).unwrap_err();
+            let error = deliver_by(sync, &folders, &name).unwrap_err();
             assert!(error.is_transient() && error.to_string().contains("the medium failed"), "{error}");
             assert!(error.to_string().contains(if failing == 1 { "bob/tmp/" } else { "bob/new" }), "{error}");
             assert!(!folders.has(&name).unwrap());
             for folder in ["bob/tmp", "bob/new"] {
                 assert_eq!(std::fs::read_dir(directory.path().join(folder)).unwrap().count(), 0, "{folder}");
             }
-            folders.publish(folders.create(&name).unwrap(), &name).unwrap();
+            deliver_by(File::sync_all, &folders, &name).unwrap();
             assert!(folders.has(&name).unwrap());
         }
     }
@@ -254,7 +339,7 @@ mod tests {
     #[test]
     fn a_shared_sync_that_fails_takes_back_all_for_whom_it_stood_and_nobody_else() {
         let directory = tempfile::tempdir().unwrap();
-        let folders = Folders::open(&open_root(directory.path()).unwrap(), &["bob".to_owned()]).unwrap();
+        let folders = Arc::new(Folders::open(&open_root(directory.path()).unwrap(), &["bob".to_owned()]).unwrap());
         let name = |number| UniqueName::new(&"id".parse().unwrap(), 0, number, &"localhost".parse().unwrap());
         let (begins, began) = std::sync::mpsc::channel();
         let deliver = &|number| {
@@ -266,7 +351,7 @@ mod tests {
                 begins.send(end).unwrap();
                 ended.recv().unwrap()
             };
-            folders.publish_by(sync, folders.create(&name(number)).unwrap(), &name(number))
+            deliver_by(sync, &folders, &name(number))
         };
         std::thread::scope(|scope| {
             let first = scope.spawn(|| deliver(1));
@@ -284,7 +369,7 @@ mod tests {
             }
         });
         assert_eq!([1, 2, 3].map(|number| folders.has(&name(number)).unwrap()), [true, false, false]);
-        folders.publish(folders.create(&name(2)).unwrap(), &name(2)).unwrap();
+        deliver_by(File::sync_all, &folders, &name(2)).unwrap();
         assert!(folders.has(&name(2)).unwrap());
         assert_eq!(std::fs::read_dir(directory.path().join("bob/tmp")).unwrap().count(), 0);
     }

@@ -20,7 +20,7 @@ pub(super) fn write(
     mailbox: &Mailbox,
     reverse_path: &ReversePath,
     content: &mut dyn Read,
-    file: &mut Temporary<'_>,
+    file: &mut Temporary,
 ) -> Result<(), MaildirError> {
     let mut letter = Letter::default();
     letter.output = fields(mailbox, reverse_path).into_bytes();

@@ -34,13 +34,13 @@ struct Round {
 
 impl SharedSync {
     /// Makes durable what the caller has done: by a sync of its own, or by waiting for one that somebody else does.
-    pub(super) fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> Result<(), Arc<io::Error>> {
         let mut turns = self.turns();
         let round = Arc::clone(&turns.next);
         while turns.is_under_way {
             turns = round.changed.wait(turns).unwrap_or_else(PoisonError::into_inner);
             if let Some(outcome) = round.outcome.get() {
-                return told(outcome);
+                return outcome.clone();
             }
         }
         // Nobody has begun ours: a round under way would have ended first, and told those who are in it.
@@ -49,7 +49,7 @@ impl SharedSync {
         drop(turns);
         let turn = Turn { shared: self, round };
         let outcome = sync().map_err(Arc::new);
-        told(turn.round.outcome.get_or_init(|| outcome))
+        turn.round.outcome.get_or_init(|| outcome).clone()
     }
 
     /// How many wait for the next sync.
@@ -61,11 +61,6 @@ impl SharedSync {
     fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The same for each of them, with the kind by which errors are sorted.
-fn told(outcome: &Result<(), Arc<io::Error>>) -> io::Result<()> {
-    outcome.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), Arc::clone(error)))
 }
 
 /// A sync that is under way. When it is over, however that came about, its round hears of it and the next one begins.
@@ -106,7 +101,10 @@ mod tests {
             (Bench { shared: SharedSync::default(), begun: AtomicUsize::new(0), begins }, began)
         }
 
-        fn change<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> ScopedJoinHandle<'scope, io::Result<()>> {
+        fn change<'scope>(
+            &'scope self,
+            scope: &'scope Scope<'scope, '_>,
+        ) -> ScopedJoinHandle<'scope, Result<(), Arc<io::Error>>> {
             scope.spawn(|| {
                 self.shared.run(|| {
                     self.begun.fetch_add(1, Ordering::SeqCst);
