@@ -14,7 +14,7 @@
 //! | --- | --- | --- |
 //! | 1 | directories made and synced where they are missing, `tmp` last | a mailbox that is finished by the next delivery |
 //! | 2 | `openat(O_CREAT\|O_EXCL\|O_NOFOLLOW)` in `tmp/`, mode 0600; write | a file in `tmp/`, which is removed 36 hours later |
-//! | 3 | sync of the file | the same |
+//! | 3 | sync of the file, of all that are delivered together | the same |
 //! | 4 | `renameat2(RENAME_NOREPLACE)` to `new/`, or `linkat` and `unlinkat` where there is no such rename: neither replaces | perhaps the message; perhaps both names |
 //! | 5 | sync of `new/`, one for all who have come so far (`shared_sync`). **This call delivers** | the message |
 //!
@@ -87,13 +87,13 @@ pub struct Delivered {
     pub was_there: bool,
 }
 
-/// A message that is on disk and not in the mailbox yet, unless it was there. Dropping it takes it back.
+/// A message that is written and not in the mailbox yet, unless it was there. Dropping it takes it back.
 pub struct Prepared {
     file_name: String,
     written: Option<Written>,
 }
 
-/// The second half of many deliveries: what is for the same mailbox waits for the medium once. What went wrong before is
+/// The second half of many deliveries, which wait for the medium together. Each of them holds a file open until then. What went wrong before is
 /// passed on; one answer for each, in their order.
 pub fn publish_all(prepared: Vec<Result<Prepared, MaildirError>>) -> Vec<Result<Delivered, MaildirError>> {
     let mut written = Vec::new();
@@ -165,7 +165,7 @@ impl Maildir {
         if !folders.has(name)? {
             let mut temporary = folders.create(name)?;
             letter::write(mailbox, reverse_path, content, &mut temporary)?;
-            written = Some(temporary.finish(name.clone())?);
+            written = Some(temporary.finish(name.clone()));
             folders.remove_leftovers();
         }
         Ok(Prepared { file_name: name.as_str().to_owned(), written })

@@ -63,6 +63,9 @@ fn complain(server: &LmtpServer, error: &ConnectError) {
     }
 }
 
+/// Messages that one thread writes before it waits for the medium: so many files does it hold open.
+const AT_ONCE: usize = 16;
+
 /// Puts messages into Maildirs.
 struct Hand<'a> {
     maildir: &'a Maildir,
@@ -121,11 +124,16 @@ impl Carrier for Hand<'_> {
         self.carry_all(std::slice::from_ref(parcel)).pop().unwrap_or_default()
     }
 
-    /// One mailbox after the other: what is wrong with one of them is not wrong with the next. Then all of them at once.
+    /// One mailbox after the other: what is wrong with one of them is not wrong with the next.
     fn carry_all(&mut self, parcels: &[Parcel<'_>]) -> Vec<Vec<Verdict>> {
         let all = parcels.iter().flat_map(|parcel| parcel.recipients.iter().map(move |recipient| (parcel, recipient)));
-        let prepared = all.map(|(parcel, (number, recipient))| self.prepare(parcel, *number, recipient));
-        let mut results = publish_all(prepared.collect()).into_iter();
+        let all: Vec<_> = all.collect();
+        let publish = |some: &[(&Parcel<'_>, &(usize, &Recipient))]| {
+            publish_all(
+                some.iter().map(|(parcel, (number, recipient))| self.prepare(parcel, *number, recipient)).collect(),
+            )
+        };
+        let mut results = all.chunks(AT_ONCE).flat_map(publish);
         let verdicts = |parcel: &Parcel<'_>| {
             let results = parcel.recipients.iter().zip(results.by_ref().take(parcel.recipients.len()));
             results.map(|((_, recipient), result)| told(parcel, recipient, result)).collect()
