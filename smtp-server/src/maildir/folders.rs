@@ -14,7 +14,7 @@ use nix::fcntl;
 use super::directory::Directory;
 use super::error::MaildirError;
 use super::name::UniqueName;
-use super::shared_sync::SharedSync;
+use super::shared_sync::{SharedSync, Synced};
 
 /// Nobody writes for so long at one message: what is older in `tmp/` was left by a crash. The age is that of the first
 /// Maildir, and other programs that deliver into the same mailbox go by it.
@@ -137,7 +137,7 @@ impl Folders {
     }
 
     /// Makes the names in `new` durable, together with whoever else has made some.
-    fn sync_new_by(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), Arc<io::Error>> {
+    fn sync_new_by(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> Synced {
         self.syncs.run(|| self.new.sync_by(sync))
     }
 
@@ -243,7 +243,7 @@ fn publish_by(sync: impl Fn(&File) -> io::Result<()>, written: Vec<Written>) -> 
     // All are durable before the first has its name: a rename between two syncs would be one more thing for the second to do.
     let durable: Vec<_> = written.into_iter().map(|written| written.sync_by(&sync)).collect();
     let placed: Vec<_> = durable.into_iter().map(|written| written.and_then(Written::take_its_place)).collect();
-    let mut synced: Vec<(Arc<Folders>, Result<(), Arc<io::Error>>)> = Vec::new();
+    let mut synced: Vec<(Arc<Folders>, Synced)> = Vec::new();
     for (written, _) in placed.iter().flatten() {
         let folders = &written.temporary.folders;
         if !synced.iter().any(|(known, _)| Arc::ptr_eq(known, folders)) {

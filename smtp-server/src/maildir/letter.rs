@@ -22,8 +22,7 @@ pub(super) fn write(
     content: &mut dyn Read,
     file: &mut Temporary,
 ) -> Result<(), MaildirError> {
-    let mut letter = Letter::default();
-    letter.output = fields(mailbox, reverse_path).into_bytes();
+    let mut letter = Letter { output: fields(mailbox, reverse_path).into_bytes(), ..Letter::default() };
     let mut chunk = vec![0; FIRST_CHUNK_OCTETS];
     loop {
         let count = match content.read(&mut chunk) {

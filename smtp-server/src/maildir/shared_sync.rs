@@ -11,6 +11,9 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
+/// How a sync ended, for each of those for whom it stood.
+pub(super) type Synced = Result<(), Arc<io::Error>>;
+
 /// Takes turns at syncing one directory.
 #[derive(Debug, Default)]
 pub(super) struct SharedSync {
@@ -27,14 +30,14 @@ struct Turns {
 /// Those for whom one sync stands.
 #[derive(Debug, Default)]
 struct Round {
-    outcome: OnceLock<Result<(), Arc<io::Error>>>,
+    outcome: OnceLock<Synced>,
     /// Its sync has ended, or somebody has to begin it.
     changed: Condvar,
 }
 
 impl SharedSync {
     /// Makes durable what the caller has done: by a sync of its own, or by waiting for one that somebody else does.
-    pub(super) fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> Result<(), Arc<io::Error>> {
+    pub(super) fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> Synced {
         let mut turns = self.turns();
         let round = Arc::clone(&turns.next);
         while turns.is_under_way {
@@ -101,10 +104,7 @@ mod tests {
             (Bench { shared: SharedSync::default(), begun: AtomicUsize::new(0), begins }, began)
         }
 
-        fn change<'scope>(
-            &'scope self,
-            scope: &'scope Scope<'scope, '_>,
-        ) -> ScopedJoinHandle<'scope, Result<(), Arc<io::Error>>> {
+        fn change<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> ScopedJoinHandle<'scope, Synced> {
             scope.spawn(|| {
                 self.shared.run(|| {
                     self.begun.fetch_add(1, Ordering::SeqCst);
