@@ -69,6 +69,12 @@ pub trait Carrier {
     /// Hands over a message. One verdict for each recipient of the parcel, in their order.
     fn carry(&mut self, parcel: &Parcel<'_>) -> Vec<Verdict>;
 
+    /// Hands over many messages where nobody has to be called ([`Transport::is_local`]): all of them, and what they have in
+    /// common may be done once. As many answers, in their order.
+    fn carry_all(&mut self, parcels: &[Parcel<'_>]) -> Vec<Vec<Verdict>> {
+        parcels.iter().map(|parcel| self.carry(parcel)).collect()
+    }
+
     /// Whether the next message may go the same way.
     fn is_open(&self) -> bool;
 
@@ -243,7 +249,8 @@ impl Queue {
 
     fn work_in(&self, lane: &Lane, worker: &WorkerId) -> io::Result<()> {
         let worked = catch_unwind(AssertUnwindSafe(|| self.work(worker, lane)));
-        self.lanes().leave(
+        let mut lanes = self.lanes();
+        lanes.leave(
             lane,
             match worked {
                 Ok(Ok(way)) => way,
@@ -251,8 +258,11 @@ impl Queue {
                 _ => Way::Untried,
             },
         );
-        // Its place is free, and somebody may have waited for it.
-        self.store.wake();
+        let is_place_wanted = lanes.take_wanted();
+        drop(lanes);
+        if is_place_wanted {
+            self.store.wake();
+        }
         let failure = match worked {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => io::Error::other(error),

@@ -14,10 +14,11 @@
 //! | --- | --- | --- |
 //! | 1 | directories made and synced where they are missing, `tmp` last | a mailbox that is finished by the next delivery |
 //! | 2 | `openat(O_CREAT\|O_EXCL\|O_NOFOLLOW)` in `tmp/`, mode 0600; write | a file in `tmp/`, which is removed 36 hours later |
-//! | 3 | sync of the file | the same |
-//! | 4 | `linkat` to `new/`, which never replaces | perhaps the message; both names |
-//! | 5 | sync of `new/`. **This call delivers** | the message; the name in `tmp/`, which is removed 36 hours later |
-//! | 6 | `unlinkat` in `tmp/` | the message |
+//! | 3 | sync of the file, of all that are delivered together | the same |
+//! | 4 | `renameat2(RENAME_NOREPLACE)` to `new/`, or `linkat` and `unlinkat` where there is no such rename: neither replaces | perhaps the message; perhaps both names |
+//! | 5 | sync of `new/`, one for all who have come so far (`shared_sync`). **This call delivers** | the message |
+//!
+//! A name that a crash leaves in `tmp/` beside that in `new/` is removed 36 hours later.
 //!
 //! **Delivered twice is there once.** A message is delivered at least once: after a crash the queue delivers again what
 //! may have arrived. So its name is not made up on arrival but from its id and its recipient ([`UniqueName`]), and a
@@ -30,28 +31,31 @@
 //! Return-Path field that came with the message is taken out, since ours would otherwise be one of two.
 //!
 //! **Nothing leaves DIR.** An address becomes names through one encoder, whose results hold neither slash nor leading
-//! dot, and directories are opened one by one from that above, never through a link. DIR itself may be reached through
+//! dot, and directories are opened one by one from that above, never through a link. Those of the mailboxes that were used
+//! last stay open, and each delivery looks whether they are still the ones to which the names lead. DIR itself may be reached through
 //! links: it is the operator's word. Everything belongs to the user as whom the server runs.
 
 mod error;
 mod name;
 mod directory;
+mod shared_sync;
 mod folders;
+mod open_mailboxes;
 mod header_filter;
 mod letter;
 mod other_layout;
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use smtp_proto::address::{LocalPart, Mailbox, ReversePath};
 
 use directory::Directory;
 pub use error::MaildirError;
-use folders::Folders;
+use folders::Written;
 pub use name::UniqueName;
 use name::directory_name;
+use open_mailboxes::OpenMailboxes;
 
 use crate::addressing::SEPARATOR;
 use crate::domain_key::domain_key;
@@ -71,6 +75,7 @@ pub struct Maildir {
     root: Directory,
     layout: Layout,
     separator: Option<char>,
+    open: OpenMailboxes,
 }
 
 /// A message that has arrived.
@@ -82,10 +87,42 @@ pub struct Delivered {
     pub was_there: bool,
 }
 
+/// A message that is written and not in the mailbox yet, unless it was there. Dropping it takes it back.
+pub struct Prepared {
+    file_name: String,
+    written: Option<Written>,
+}
+
+/// The second half of many deliveries, which wait for the medium together. Each of them holds a file open until then. What went wrong before is
+/// passed on; one answer for each, in their order.
+pub fn publish_all(prepared: Vec<Result<Prepared, MaildirError>>) -> Vec<Result<Delivered, MaildirError>> {
+    let mut written = Vec::new();
+    let mut delivered = Vec::with_capacity(prepared.len());
+    for prepared in prepared {
+        delivered.push(prepared.map(|Prepared { file_name, written: file }| {
+            let was_there = file.is_none();
+            written.extend(file);
+            Delivered { file_name, was_there }
+        }));
+    }
+    let new = delivered.iter_mut().filter(|delivered| delivered.as_ref().is_ok_and(|delivered| !delivered.was_there));
+    for (delivered, published) in new.zip(folders::publish(written)) {
+        if let Err(error) = published {
+            *delivered = Err(error);
+        }
+    }
+    delivered
+}
+
 impl Maildir {
     /// Opens the directory of the mailboxes; makes it (mode 0700, in an existing one) if there is none.
     pub fn open(root: &Path, layout: Layout) -> Result<Self, MaildirError> {
-        Ok(Maildir { root: folders::open_root(root)?, layout, separator: Some(SEPARATOR) })
+        Ok(Maildir {
+            root: folders::open_root(root)?,
+            layout,
+            separator: Some(SEPARATOR),
+            open: OpenMailboxes::default(),
+        })
     }
 
     /// What separates the name of a mailbox from a detail behind it (RFC 5233): `bob+lists` is delivered to `bob`. `+`
@@ -111,15 +148,27 @@ impl Maildir {
         content: &mut dyn Read,
         name: &UniqueName,
     ) -> Result<Delivered, MaildirError> {
-        let folders = Folders::open(&self.root, &self.names(mailbox)?)?;
-        let was_there = folders.has(name)?;
-        if !was_there {
+        let prepared = self.prepare(mailbox, reverse_path, content, name);
+        publish_all(vec![prepared]).pop().unwrap_or_else(|| Err(MaildirError::Content(io::ErrorKind::Other.into())))
+    }
+
+    /// The first half of [`Maildir::deliver`]: writes a message where no reader looks. [`publish_all`] is the second.
+    pub fn prepare(
+        &self,
+        mailbox: &Mailbox,
+        reverse_path: &ReversePath,
+        content: &mut dyn Read,
+        name: &UniqueName,
+    ) -> Result<Prepared, MaildirError> {
+        let folders = self.open.get(&self.root, &self.names(mailbox)?)?;
+        let mut written = None;
+        if !folders.has(name)? {
             let mut temporary = folders.create(name)?;
             letter::write(mailbox, reverse_path, content, &mut temporary)?;
-            folders.publish(temporary, name)?;
-            folders.remove_leftovers(SystemTime::now());
+            written = Some(temporary.finish(name.clone()));
+            folders.remove_leftovers();
         }
-        Ok(Delivered { file_name: name.as_str().to_owned(), was_there })
+        Ok(Prepared { file_name: name.as_str().to_owned(), written })
     }
 
     /// The names of the directories that lead to a mailbox, from the top.

@@ -201,5 +201,5 @@ pub use reader::{MessageState, Reader, Summary};
 pub use recipient_state::{RecipientState, Report, Status};
 pub use recovery::{Finding, RecoveryReport};
 pub use spool::{Options, Spool};
-pub use store::{Due, Health, Incoming, Store};
+pub use store::{Due, Ended, Health, Incoming, Store};
 pub use upkeep::Changed;

@@ -53,6 +53,15 @@ pub trait Store: Send + Sync {
         settlement: Settlement,
     ) -> Result<Settled, StoreError>;
 
+    /// Settles many claims, for whoever ends many at once: an engine may put them on disk together, with one wait for the
+    /// medium. One answer for each, in their order; what becomes of one of them says nothing about the others.
+    fn settle_all(&self, ended: Vec<Ended>) -> Vec<Result<Settled, StoreError>> {
+        ended
+            .into_iter()
+            .map(|Ended { claim, outcomes, settlement }| self.settle(claim, &outcomes, settlement))
+            .collect()
+    }
+
     /// Lets a message be claimed that was committed as [`Due::Withheld`]. One that can be claimed already, or is gone,
     /// stays as it is.
     fn admit(&self, id: &MessageId) -> Result<(), StoreError>;
@@ -83,6 +92,17 @@ pub trait Store: Send + Sync {
 
     /// Proves that the medium can be written, and tells how full the store is.
     fn health(&self) -> Result<Health, StoreError>;
+}
+
+/// A claim that has come to its end, and what [`Store::settle`] is to be told of it.
+#[derive(Debug)]
+pub struct Ended {
+    /// The claim.
+    pub claim: Claim,
+    /// What became of its recipients.
+    pub outcomes: Vec<(usize, Outcome)>,
+    /// What shall become of the rest.
+    pub settlement: Settlement,
 }
 
 /// A message on its way in: a [`Write`](io::Write) for the content. Dropping it aborts it and nothing stays.

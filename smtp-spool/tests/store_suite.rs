@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use smtp_spool::disk::Folder;
 use smtp_spool::{
-    Claim, Due, IdSource, Lane, MessageState, OpenError, Options, Outcome, Owes, ReadError, Settled, Settlement, Spool,
-    Status, Store as _, StoreError, WorkerId,
+    Claim, Due, Ended, IdSource, Lane, MessageState, OpenError, Options, Outcome, Owes, ReadError, Settled, Settlement,
+    Spool, Status, Store as _, StoreError, WorkerId,
 };
 use support::*;
 
@@ -236,6 +236,35 @@ fn a_claim_is_exclusive_and_can_be_lost() {
         assert!(fixture.spool.remove(&id("m")).unwrap());
         assert_eq!(fixture.spool.record(&good, &[(1, delivered())]).unwrap(), Settled::Lost);
         assert_eq!(fixture.spool.settle(good, &[], Settlement::Done).unwrap(), Settled::Lost);
+    });
+}
+
+/// Each has an answer of its own, and what is finished stays finished.
+#[test]
+fn many_claims_are_settled_as_one_by_one() {
+    on_every_engine(|fixture| {
+        let names = ["done", "lost", "later"];
+        names.iter().for_each(|name| put(&fixture.spool, name, b"hello\r\n", Due::At(0)).unwrap());
+        let claims = fixture.spool.claim(&worker(), &Lane::unrouted(), 10, 0).unwrap();
+        assert!(fixture.spool.remove(&id("lost")).unwrap());
+        let ended = claims.into_iter().map(|claim| {
+            let (outcomes, settlement) = match claim.id().as_str() {
+                "later" => (vec![(0, delivered())], Settlement::RetryAt(500)),
+                _ => (vec![(0, delivered()), (1, delivered())], Settlement::Done),
+            };
+            (claim.id().clone(), Ended { claim, outcomes, settlement })
+        });
+        let (ids, ended): (Vec<_>, Vec<_>) = ended.unzip();
+        let settled = fixture.spool.settle_all(ended);
+        let settled: Vec<_> = ids.iter().zip(settled.into_iter().map(Result::unwrap)).collect();
+        for name in names {
+            let expected = if name == "lost" { Settled::Lost } else { Settled::Ok };
+            assert!(settled.contains(&(&id(name), expected)), "{settled:?}");
+        }
+        let fixture = fixture.reopened();
+        assert!(fixture.spool.claim(&worker(), &Lane::unrouted(), 10, 499).unwrap().is_empty());
+        let last = claim_one(&fixture.spool, &Lane::unrouted(), 500);
+        assert_eq!((last.id().as_str(), last.recipients()), ("later", vec![1]));
     });
 }
 

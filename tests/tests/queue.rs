@@ -208,6 +208,24 @@ fn who_waits_for_a_mailbox_stands_in_its_lane() {
     assert!(listed(&disk).is_empty());
 }
 
+/// Messages that are claimed together, of which some end on this host: each ends as it would alone.
+#[test]
+fn what_is_delivered_together_ends_apart() {
+    let disk = MemoryDisk::new();
+    let spool = open(&disk).unwrap();
+    let world = World::new(|name, _| if name.contains("full") { later() } else { yes() });
+    put(&spool, "m1", "<a@far.test>", &["<bob@near.test>"]).unwrap();
+    put(&spool, "m2", "<a@far.test>", &["<full@near.test>"]).unwrap();
+    put(&spool, "m3", "<a@far.test>", &["<eve@far.test>"]).unwrap();
+    put(&spool, "m4", "<a@far.test>", &["<bob@near.test>", "<eve@near.test>"]).unwrap();
+    queue(&spool, &world).run_until_idle().unwrap();
+    let delivered = ["<bob@near.test>", "<eve@far.test>", "<eve@near.test>"].map(|name| world.mailbox(name).len());
+    assert_eq!(delivered, [2, 1, 1]);
+    assert_eq!(listed(&disk).len(), 1);
+    let waiting = &Reader::on(Arc::new(disk)).summary(&"m2".parse().unwrap()).unwrap().recipients[0];
+    assert_eq!((waiting.lane.as_str(), waiting.attempts), ("near.test", 1));
+}
+
 /// As long as that takes, nobody hangs up: half of the threads are held by hosts of which nothing is known.
 #[test]
 fn a_mailbox_does_not_wait_behind_black_holes() {

@@ -26,6 +26,8 @@ pub(super) struct Lanes {
     known: HashMap<Lane, bool>,
     /// From which lane on to look next time, so that everybody gets their turn.
     turn: usize,
+    /// Somebody found something due and no place, and may be waiting for one.
+    is_place_wanted: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,7 @@ impl Lanes {
             busy: HashMap::new(),
             known: HashMap::new(),
             turn: 0,
+            is_place_wanted: false,
         }
     }
 
@@ -65,8 +68,11 @@ impl Lanes {
         let trying = self.trying();
         let first = if due.is_empty() { 0 } else { self.turn % due.len() };
         let (behind, front) = due.split_at(first);
-        let (lane, waiting) =
-            front.iter().chain(behind).find(|(lane, waiting)| self.has_place(lane, *waiting, &trying))?;
+        let found = front.iter().chain(behind).find(|(lane, waiting)| self.has_place(lane, *waiting, &trying));
+        let Some((lane, waiting)) = found else {
+            self.is_place_wanted |= !due.is_empty();
+            return None;
+        };
         self.turn = self.turn.wrapping_add(1);
         self.busy.entry(lane.clone()).or_insert(Busy { threads: 0, waiting: *waiting }).threads += 1;
         Some(lane.clone())
@@ -117,6 +123,11 @@ impl Lanes {
             Way::Dead => self.learn(lane, false),
             Way::Untried => None,
         };
+    }
+
+    /// Whether somebody found no place since this was asked last.
+    pub(super) fn take_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.is_place_wanted)
     }
 
     fn learn(&mut self, lane: &Lane, is_alive: bool) -> Option<bool> {
@@ -202,8 +213,10 @@ mod tests {
         {
             assert_eq!(all.enter(&due), Some(lane("a")));
             all.leave(&lane("a"), way);
+            assert!(!all.take_wanted());
             let places = enter_all(&mut all, &due);
             assert_eq!(places.len(), 1 + others, "{way:?}");
+            assert!(all.take_wanted(), "the last of them found none");
             places.iter().for_each(|lane| all.leave(lane, Way::Untried));
         }
     }
@@ -221,6 +234,7 @@ mod tests {
         seen.sort();
         assert_eq!(seen, due.map(|(lane, _)| lane));
         assert_eq!(all.enter(&[]), None);
+        assert!(!all.take_wanted(), "nobody wants a place where nothing is to be done");
     }
 
     #[test]

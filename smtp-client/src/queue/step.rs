@@ -7,7 +7,7 @@ use std::time::Instant;
 use smtp_proto::address::ReversePath;
 use smtp_proto::parameter::Notify;
 use smtp_proto::report::{Case, wants_report};
-use smtp_spool::{Claim, Lane, MessageId, Outcome, Owes, RecipientState, Settlement, StoreError, WorkerId};
+use smtp_spool::{Claim, Ended, Lane, MessageId, Outcome, Owes, RecipientState, Settlement, StoreError, WorkerId};
 
 use super::{Carrier, Parcel, Queue, Route, Said, Verdict};
 use crate::quoted::Quoted;
@@ -29,12 +29,19 @@ pub(super) enum Way {
     Untried,
 }
 
+/// A try whose outcome is to be brought to disk.
+struct Try {
+    ended: Ended,
+    /// A report that it takes long, to be let go behind that.
+    warning: Option<MessageId>,
+}
+
 impl Queue {
     /// Does what is due in a lane, as far as it does not take too long.
     pub(super) fn work(&self, worker: &WorkerId, lane: &Lane) -> Result<Way, StoreError> {
         let claims = self.store.claim(worker, lane, CLAIMS, self.now())?;
         if *lane == Lane::unrouted() {
-            claims.into_iter().try_for_each(|claim| self.route(claim))?;
+            self.route_all(claims)?;
             return Ok(Way::Alive);
         }
         if *lane == Lane::reports() {
@@ -45,26 +52,48 @@ impl Queue {
     }
 
     /// Asks for each recipient where its mail goes. What ends on this host is delivered at once: a note of where it was to
-    /// go would cost as much as the delivery.
-    fn route(&self, claim: Claim) -> Result<(), StoreError> {
-        let numbers = claim.recipients();
-        let routes: Vec<Route> = numbers.iter().map(|number| self.route_of(&claim, *number)).collect();
-        if let Some(lane) = common_lane(&routes).filter(|lane| self.transport.is_local(lane)) {
-            let began = Instant::now();
-            let ends = match self.transport.open(lane) {
-                Ok(mut carrier) => {
-                    let ends = self.verdicts(&mut *carrier, &claim);
-                    carrier.close();
-                    ends
-                }
-                Err(verdict) => numbers.into_iter().map(|number| (number, verdict.clone())).collect(),
-            };
+    /// go would cost as much as the delivery. And together: who waits for the medium waits once for all of it.
+    fn route_all(&self, claims: Vec<Claim>) -> Result<(), StoreError> {
+        let mut here: Vec<(Lane, Vec<Claim>)> = Vec::new();
+        for claim in claims {
+            let numbers = claim.recipients();
+            let routes: Vec<Route> = numbers.iter().map(|number| self.route_of(&claim, *number)).collect();
+            match common_lane(&routes).filter(|lane| self.transport.is_local(lane)) {
+                Some(lane) => match here.iter_mut().find(|(known, _)| known == lane) {
+                    Some((_, claims)) => claims.push(claim),
+                    None => here.push((lane.clone(), vec![claim])),
+                },
+                None => self.route(claim, numbers, routes)?,
+            }
+        }
+        here.into_iter().try_for_each(|(lane, claims)| self.deliver(&lane, claims))
+    }
+
+    /// Delivers messages that were not routed yet into a lane that ends on this host.
+    fn deliver(&self, lane: &Lane, claims: Vec<Claim>) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let ends: Vec<Vec<(usize, Verdict)>> = match self.transport.open(lane) {
+            Ok(mut carrier) => {
+                let parcels: Vec<Parcel<'_>> = claims.iter().map(|claim| self.parcel(claim)).collect();
+                let verdicts = carrier.carry_all(&parcels);
+                carrier.close();
+                let numbers = claims.iter().map(Claim::recipients);
+                numbers.zip(verdicts).map(|(numbers, verdicts)| numbers.into_iter().zip(verdicts).collect()).collect()
+            }
+            Err(verdict) => claims.iter().map(|claim| alike(claim, &verdict)).collect(),
+        };
+        let tries = claims.into_iter().zip(ends).map(|(claim, ends)| {
             // Who has not got it waits where it was to go.
             let is_there = |verdict: &Verdict| matches!(verdict, Verdict::Delivered(_) | Verdict::PassedOn(_));
             let waiting = ends.iter().filter(|(_, verdict)| !is_there(verdict));
             let routed = waiting.map(|(number, _)| (*number, Outcome::Routed(lane.clone()))).collect();
-            return self.settle(claim, routed, ends, began);
-        }
+            self.conclude(claim, routed, ends, began)
+        });
+        self.settle_all(tries.collect())
+    }
+
+    /// Notes where the recipients of one message stand from now on.
+    fn route(&self, claim: Claim, numbers: Vec<usize>, routes: Vec<Route>) -> Result<(), StoreError> {
         let mut ends = Vec::new();
         let mut outcomes = Vec::new();
         for (number, route) in numbers.into_iter().zip(routes) {
@@ -135,26 +164,53 @@ impl Queue {
 
     /// Hands over a message. What became of each recipient of the claim.
     fn verdicts(&self, carrier: &mut dyn Carrier, claim: &Claim) -> Vec<(usize, Verdict)> {
-        let numbers = claim.recipients();
-        let recipients = numbers.iter().filter_map(|number| Some((*number, claim.recipient(*number)?))).collect();
-        let verdicts = carrier.carry(&Parcel { claim, store: &*self.store, recipients });
-        numbers.into_iter().zip(verdicts).collect()
+        let verdicts = carrier.carry(&self.parcel(claim));
+        claim.recipients().into_iter().zip(verdicts).collect()
+    }
+
+    fn parcel<'a>(&'a self, claim: &'a Claim) -> Parcel<'a> {
+        let numbers = claim.recipients().into_iter();
+        let recipients = numbers.filter_map(|number| Some((number, claim.recipient(number)?))).collect();
+        Parcel { claim, store: &*self.store, recipients }
     }
 
     fn settle_alike(&self, claim: Claim, verdict: &Verdict) -> Result<(), StoreError> {
-        let ends = claim.recipients().into_iter().map(|number| (number, verdict.clone())).collect();
+        let ends = alike(&claim, verdict);
         self.settle(claim, Vec::new(), ends, Instant::now())
     }
 
-    /// Brings to disk what became of the recipients of a claim. The one place that decides who is tried again, who is given
-    /// up, and of whom the sender hears.
+    /// Brings to disk what became of the recipients of a claim.
     fn settle(
+        &self,
+        claim: Claim,
+        outcomes: Vec<(usize, Outcome)>,
+        ends: Vec<(usize, Verdict)>,
+        began: Instant,
+    ) -> Result<(), StoreError> {
+        self.settle_all(vec![self.conclude(claim, outcomes, ends, began)])
+    }
+
+    /// The same for many. All of them are tried, whatever becomes of the first.
+    fn settle_all(&self, tries: Vec<Try>) -> Result<(), StoreError> {
+        let (ended, warnings): (Vec<Ended>, Vec<_>) = tries.into_iter().map(|one| (one.ended, one.warning)).unzip();
+        let mut result = Ok(());
+        for (settled, warning) in self.store.settle_all(ended).into_iter().zip(warnings) {
+            // Only now: see `smtp_spool::recipient_state`.
+            let done = settled.and_then(|_| warning.map_or(Ok(()), |id| self.store.admit(&id)));
+            result = result.and(done);
+        }
+        result
+    }
+
+    /// What the verdicts on the recipients of a claim come to. The one place that decides who is tried again, who is given
+    /// up, and of whom the sender hears.
+    fn conclude(
         &self,
         claim: Claim,
         mut outcomes: Vec<(usize, Outcome)>,
         ends: Vec<(usize, Verdict)>,
         began: Instant,
-    ) -> Result<(), StoreError> {
+    ) -> Try {
         let now = self.now();
         let (mut attempts, mut late) = (0, Vec::new());
         let mut settlement = Settlement::Done;
@@ -195,9 +251,7 @@ impl Queue {
             settlement = Settlement::RetryAt(self.settings.schedule.next_try(attempts, now, salt.finish()));
         }
         let warning = if late.is_empty() { None } else { self.warn(&claim, &late, now, &mut outcomes) };
-        let _ = self.store.settle(claim, &outcomes, settlement)?;
-        // Only now: see `smtp_spool::recipient_state`.
-        warning.map_or(Ok(()), |id| self.store.admit(&id))
+        Try { ended: Ended { claim, outcomes, settlement }, warning }
     }
 
     /// What a verdict means in the end: whoever was put off too often is given up.
@@ -246,6 +300,11 @@ impl Queue {
     pub(super) fn new_id(&self, now: i64) -> MessageId {
         self.ids.next(u64::try_from(now).unwrap_or(0).saturating_mul(1_000_000))
     }
+}
+
+/// The same verdict on all recipients of a claim.
+fn alike(claim: &Claim, verdict: &Verdict) -> Vec<(usize, Verdict)> {
+    claim.recipients().into_iter().map(|number| (number, verdict.clone())).collect()
 }
 
 fn owes(notify: Option<Notify>, reverse_path: &ReversePath, case: Case) -> Owes {

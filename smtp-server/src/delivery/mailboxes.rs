@@ -11,7 +11,7 @@ use smtp_spool::Recipient;
 
 use crate::addressing::is_postmaster;
 use crate::domain_key::domain_key;
-use crate::maildir::{Maildir, MaildirError, UniqueName};
+use crate::maildir::{Delivered, Maildir, MaildirError, Prepared, UniqueName, publish_all};
 use crate::replies;
 
 /// Where the mailboxes of this host are.
@@ -63,6 +63,9 @@ fn complain(server: &LmtpServer, error: &ConnectError) {
     }
 }
 
+/// Messages that one thread writes before it waits for the medium: so many files does it hold open.
+const AT_ONCE: usize = 16;
+
 /// Puts messages into Maildirs.
 struct Hand<'a> {
     maildir: &'a Maildir,
@@ -75,7 +78,7 @@ impl Hand<'_> {
         domain_key(domain) == domain_key(self.host)
     }
 
-    fn deliver(&self, parcel: &Parcel<'_>, number: usize, recipient: &Recipient) -> Result<Verdict, MaildirError> {
+    fn prepare(&self, parcel: &Parcel<'_>, number: usize, recipient: &Recipient) -> Result<Prepared, MaildirError> {
         let mailbox = match &recipient.forward_path {
             // Who looks after this host has one mailbox, whatever it is called by.
             ForwardPath::Mailbox(mailbox) if is_postmaster(mailbox.local_part()) && self.is_here(mailbox.domain()) => {
@@ -87,8 +90,7 @@ impl Hand<'_> {
         let envelope = parcel.claim().envelope();
         let name = UniqueName::new(parcel.claim().id(), envelope.received_at_unix_seconds, number, self.host);
         let mut content = parcel.content().map_err(MaildirError::Content)?;
-        self.maildir.deliver(&mailbox, &envelope.reverse_path, &mut content, &name)?;
-        Ok(Verdict::Delivered(Said::here("250 2.1.5 delivered into the mailbox")))
+        self.maildir.prepare(&mailbox, &envelope.reverse_path, &mut content, &name)
     }
 }
 
@@ -105,17 +107,38 @@ fn verdict(error: &MaildirError) -> Verdict {
     }
 }
 
+/// What went wrong is told in the log, and a verdict made of it.
+fn told(parcel: &Parcel<'_>, recipient: &Recipient, result: Result<Delivered, MaildirError>) -> Verdict {
+    match result {
+        Ok(_) => Verdict::Delivered(Said::here("250 2.1.5 delivered into the mailbox")),
+        Err(error) => {
+            let (id, path) = (parcel.claim().id(), Quoted(&recipient.forward_path));
+            log::error!("id={id} to={path}: {error}");
+            verdict(&error)
+        }
+    }
+}
+
 impl Carrier for Hand<'_> {
-    /// One mailbox after the other: what is wrong with one of them is not wrong with the next.
     fn carry(&mut self, parcel: &Parcel<'_>) -> Vec<Verdict> {
-        let deliver = |(number, recipient): &(usize, &Recipient)| {
-            self.deliver(parcel, *number, recipient).unwrap_or_else(|error| {
-                let (id, path) = (parcel.claim().id(), Quoted(&recipient.forward_path));
-                log::error!("id={id} to={path}: {error}");
-                verdict(&error)
-            })
+        self.carry_all(std::slice::from_ref(parcel)).pop().unwrap_or_default()
+    }
+
+    /// One mailbox after the other: what is wrong with one of them is not wrong with the next.
+    fn carry_all(&mut self, parcels: &[Parcel<'_>]) -> Vec<Vec<Verdict>> {
+        let all = parcels.iter().flat_map(|parcel| parcel.recipients.iter().map(move |recipient| (parcel, recipient)));
+        let all: Vec<_> = all.collect();
+        let publish = |some: &[(&Parcel<'_>, &(usize, &Recipient))]| {
+            publish_all(
+                some.iter().map(|(parcel, (number, recipient))| self.prepare(parcel, *number, recipient)).collect(),
+            )
         };
-        parcel.recipients.iter().map(deliver).collect()
+        let mut results = all.chunks(AT_ONCE).flat_map(publish);
+        let verdicts = |parcel: &Parcel<'_>| {
+            let results = parcel.recipients.iter().zip(results.by_ref().take(parcel.recipients.len()));
+            results.map(|((_, recipient), result)| told(parcel, recipient, result)).collect()
+        };
+        parcels.iter().map(verdicts).collect()
     }
 
     fn is_open(&self) -> bool {

@@ -23,27 +23,44 @@ use super::error::MaildirError;
 pub(super) struct Directory {
     file: File,
     path: PathBuf,
+    identity: Identity,
 }
+
+/// Device and inode: no other directory has them as long as this one is held open.
+type Identity = (u64, u64);
 
 impl Directory {
     /// The one that an operator has named, links and all.
     pub(super) fn open_path(path: &Path) -> Result<Self, MaildirError> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
         match fcntl::open(path, flags, Mode::empty()) {
-            Ok(directory) => Ok(Directory { file: directory.into(), path: path.to_owned() }),
+            Ok(directory) => Directory::held(directory, path.to_owned()),
             Err(error) => Err(MaildirError::from_io("opening", path.to_owned(), error.into())),
+        }
+    }
+
+    fn held(directory: OwnedFd, path: PathBuf) -> Result<Self, MaildirError> {
+        match stat::fstat(&directory) {
+            Ok(status) => Ok(Directory { file: directory.into(), path, identity: identity(&status) }),
+            Err(error) => Err(MaildirError::from_io("looking at", path, error.into())),
         }
     }
 
     /// One that is in this. `None`: there is none.
     pub(super) fn open(&self, name: &str) -> Result<Option<Self>, MaildirError> {
         match open_directory(&self.file, name) {
-            Ok(directory) => Ok(Some(Directory { file: directory.into(), path: self.path.join(name) })),
+            Ok(directory) => Directory::held(directory, self.path.join(name)).map(Some),
             Err(Errno::ENOENT) => Ok(None),
             // What some systems say of a link, others say of whatever is no directory.
             Err(Errno::ELOOP) => Err(self.failed("opening", name, Errno::ENOTDIR.into())),
             Err(error) => Err(self.failed("opening", name, error.into())),
         }
+    }
+
+    /// Whether the one that is in this under a name is still the one that was opened there.
+    pub(super) fn still_has(&self, name: &str, opened: &Directory) -> bool {
+        let found = stat::fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+        found.is_ok_and(|status| identity(&status) == opened.identity)
     }
 
     /// Makes one in this, unless it is there.
@@ -64,9 +81,16 @@ impl Directory {
         }
     }
 
-    /// Gives a file of another directory a name in this one too. Never replaces: `false`, the name is taken.
-    pub(super) fn link(&self, name: &str, from: &Directory, old_name: &str) -> Result<bool, MaildirError> {
-        match unistd::linkat(&from.file, old_name, &self.file, name, AtFlags::empty()) {
+    /// Takes over a file of another directory. Never replaces: `false`, the name is taken, and the file is where it was.
+    pub(super) fn take(&self, name: &str, from: &Directory, old_name: &str) -> Result<bool, MaildirError> {
+        let taken = match rename_without_replacing(&from.file, old_name, &self.file, name) {
+            // The file system has no such rename.
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+                link_and_unlink(&from.file, old_name, &self.file, name)
+            }
+            result => result,
+        };
+        match taken {
             Ok(()) => Ok(true),
             Err(Errno::EEXIST) => Ok(false),
             Err(error) => Err(self.failed("making", name, error.into())),
@@ -113,12 +137,12 @@ impl Directory {
 
     /// Makes the names in it durable. To be called by `folders` alone.
     pub(super) fn sync(&self) -> Result<(), MaildirError> {
-        self.sync_by(File::sync_all)
+        self.sync_by(File::sync_all).map_err(|error| self.failed("syncing", "", error))
     }
 
     /// The same by a call that may be another one, in tests.
-    pub(super) fn sync_by(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), MaildirError> {
-        sync(&self.file).map_err(|error| self.failed("syncing", "", error))
+    pub(super) fn sync_by(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+        sync(&self.file)
     }
 
     /// Where it was when it was opened.
@@ -138,9 +162,32 @@ impl Directory {
     }
 }
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn rename_without_replacing(old: &File, from: &str, new: &File, to: &str) -> nix::Result<()> {
+    fcntl::renameat2(old, from, new, to, fcntl::RenameFlags::RENAME_NOREPLACE)
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn rename_without_replacing(old: &File, from: &str, new: &File, to: &str) -> nix::Result<()> {
+    link_and_unlink(old, from, new, to)
+}
+
+/// The older way to the same end, which changes one directory more often. If the old name cannot be removed, or a crash comes
+/// in between, both are there, and the old one goes when it is old.
+fn link_and_unlink(old: &File, from: &str, new: &File, to: &str) -> nix::Result<()> {
+    unistd::linkat(old, from, new, to, AtFlags::empty())?;
+    let _ = unistd::unlinkat(old, from, UnlinkatFlags::NoRemoveDir);
+    Ok(())
+}
+
 fn open_directory(parent: &File, name: &str) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
     fcntl::openat(parent, name, flags, Mode::empty())
+}
+
+fn identity(status: &stat::FileStat) -> Identity {
+    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // the types differ from system to system
+    (status.st_dev as u64, status.st_ino as u64)
 }
 
 /// When a file was last written to. `None`: it is none.
@@ -149,4 +196,27 @@ fn modified<P: nix::NixPath + ?Sized>(directory: &File, name: &P) -> nix::Result
     let is_file = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     let seconds = u64::try_from(status.st_mtime).unwrap_or(0);
     Ok(is_file.then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The two ways, one of which is used on other systems only.
+    #[test]
+    fn neither_way_of_renaming_replaces() {
+        for rename in [rename_without_replacing, link_and_unlink] {
+            let place = tempfile::tempdir().unwrap();
+            let folder = File::open(place.path()).unwrap();
+            for name in ["one", "two"] {
+                std::fs::write(place.path().join(name), name).unwrap();
+            }
+            assert_eq!(rename(&folder, "one", &folder, "two"), Err(Errno::EEXIST));
+            assert_eq!(rename(&folder, "none", &folder, "new"), Err(Errno::ENOENT));
+            assert_eq!(rename(&folder, "one", &folder, "new"), Ok(()));
+            assert_eq!(std::fs::read(place.path().join("two")).unwrap(), b"two");
+            assert_eq!(std::fs::read(place.path().join("new")).unwrap(), b"one");
+            assert!(!place.path().join("one").exists());
+        }
+    }
 }

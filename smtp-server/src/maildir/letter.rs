@@ -9,7 +9,10 @@ use super::error::MaildirError;
 use super::folders::Temporary;
 use super::header_filter::HeaderFilter;
 
-/// Octets that are read at once.
+/// Octets that are read at once: of most messages, all.
+const FIRST_CHUNK_OCTETS: usize = 8 << 10;
+
+/// And of those that are larger.
 const CHUNK_OCTETS: usize = 64 << 10;
 
 /// Writes a message to its file.
@@ -17,11 +20,10 @@ pub(super) fn write(
     mailbox: &Mailbox,
     reverse_path: &ReversePath,
     content: &mut dyn Read,
-    file: &mut Temporary<'_>,
+    file: &mut Temporary,
 ) -> Result<(), MaildirError> {
-    file.write(fields(mailbox, reverse_path).as_bytes())?;
-    let mut letter = Letter::default();
-    let mut chunk = vec![0; CHUNK_OCTETS];
+    let mut letter = Letter { output: fields(mailbox, reverse_path).into_bytes(), ..Letter::default() };
+    let mut chunk = vec![0; FIRST_CHUNK_OCTETS];
     loop {
         let count = match content.read(&mut chunk) {
             Ok(count) => count,
@@ -29,8 +31,16 @@ pub(super) fn write(
             Err(error) => return Err(MaildirError::Content(error)),
         };
         match chunk.get(..count) {
-            Some(octets) if count > 0 => file.write(letter.handle(octets))?,
-            _ => return file.write(letter.finish()),
+            Some(octets) if count > 0 => letter.handle(octets),
+            _ => {
+                letter.finish();
+                return file.write(&letter.output);
+            }
+        }
+        if letter.output.len() >= FIRST_CHUNK_OCTETS {
+            file.write(&letter.output)?;
+            letter.output.clear();
+            chunk.resize(CHUNK_OCTETS, 0);
         }
     }
 }
@@ -48,12 +58,13 @@ struct Letter {
     has_carriage_return: bool,
     header: HeaderFilter,
     lines: Vec<u8>,
+    /// What is to be written next.
     output: Vec<u8>,
 }
 
 impl Letter {
-    /// Takes the next octets. Returns what is to be written.
-    fn handle(&mut self, octets: &[u8]) -> &[u8] {
+    /// Takes the next octets.
+    fn handle(&mut self, octets: &[u8]) {
         self.lines.clear();
         for &octet in octets {
             // Only CRLF is a line end, so a CR without LF stays; the wire knows none, and a spool may hold any octets.
@@ -64,19 +75,15 @@ impl Letter {
                 self.lines.push(octet);
             }
         }
-        self.output.clear();
         self.header.handle(&self.lines, &mut self.output);
-        &self.output
     }
 
-    /// The message is over. Returns the rest of what is to be written.
-    fn finish(&mut self) -> &[u8] {
-        self.output.clear();
+    /// The message is over.
+    fn finish(&mut self) {
         if std::mem::take(&mut self.has_carriage_return) {
             self.header.handle(b"\r", &mut self.output);
         }
         self.header.finish(&mut self.output);
-        &self.output
     }
 }
 
@@ -86,12 +93,9 @@ mod tests {
 
     fn converted(pieces: &[&[u8]]) -> String {
         let mut letter = Letter::default();
-        let mut output = Vec::new();
-        for piece in pieces {
-            output.extend_from_slice(letter.handle(piece));
-        }
-        output.extend_from_slice(letter.finish());
-        String::from_utf8(output).unwrap()
+        pieces.iter().for_each(|piece| letter.handle(piece));
+        letter.finish();
+        String::from_utf8(letter.output).unwrap()
     }
 
     /// Whole, and cut at every octet.

@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use smtp_proto::address::{Domain, LocalPart};
@@ -183,7 +182,7 @@ impl Read for Broken {
 
 #[test]
 fn leftovers_go_when_they_are_old_and_nothing_else_goes() {
-    let place = Place::new();
+    let mut place = Place::new();
     place.deliver(BOB, 0).unwrap();
     let file = |name: &str, hours: u64| {
         let file = fs::File::create(place.at(name)).unwrap();
@@ -196,7 +195,11 @@ fn leftovers_go_when_they_are_old_and_nothing_else_goes() {
     file("outside", 100_000);
     fs::create_dir(place.at("bob/tmp/directory")).unwrap();
     symlink(place.at("outside"), place.at("bob/tmp/link")).unwrap();
+    // Somebody has looked just now.
     place.deliver(BOB, 1).unwrap();
+    assert_eq!(place.names("bob/tmp"), ["directory", "link", "old", "young"]);
+    place.maildir = Maildir::open(&place.at(""), Layout::LocalPart).unwrap();
+    place.deliver(BOB, 2).unwrap();
     assert_eq!(place.names("bob/tmp"), ["directory", "link", "young"]);
     assert_eq!(place.names("bob/cur"), ["old:2,S"]);
     assert!(place.at("outside").exists());
