@@ -19,7 +19,7 @@ use crate::queue::Taken;
 use crate::recipient_state::{self, Change, RecipientState};
 use crate::recovery;
 use crate::state_record;
-use crate::store::Due;
+use crate::store::{Due, Ended};
 
 impl Engine {
     pub(crate) fn claim(&self, worker: &WorkerId, lane: &Lane, max: usize, now: i64) -> Result<Vec<Claim>, StoreError> {
@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// Reports that waited for a message need not wait any more: it will not make them again.
-    fn forget(&self, id: &MessageId) {
+    pub(crate) fn forget(&self, id: &MessageId) {
         let mut queue = lock(&self.queue);
         let states = queue.recipients(id).unwrap_or_default().to_vec();
         let reports: Vec<&MessageId> = states.iter().flat_map(RecipientState::reports_begun).collect();
@@ -114,16 +114,31 @@ impl Engine {
         outcomes: &[(usize, Outcome)],
         settlement: Settlement,
     ) -> Result<Settled, StoreError> {
-        let settled = self.settle_message(claim, outcomes, settlement);
-        self.clear_journal();
+        let mut finished = Vec::new();
+        let settled = self.settle_message(claim, outcomes, settlement, &mut finished);
+        self.remove_finished(&finished);
         settled
     }
 
+    pub(crate) fn settle_all(&self, ended: &[Ended]) -> Vec<Result<Settled, StoreError>> {
+        let mut finished = Vec::new();
+        let settled = ended
+            .iter()
+            .map(|Ended { claim, outcomes, settlement }| {
+                self.settle_message(claim, outcomes, *settlement, &mut finished)
+            })
+            .collect();
+        self.remove_finished(&finished);
+        settled
+    }
+
+    /// `finished` gets the message if nothing is left to be done for it.
     fn settle_message(
         &self,
         claim: &Claim,
         outcomes: &[(usize, Outcome)],
         settlement: Settlement,
+        finished: &mut Vec<MessageId>,
     ) -> Result<Settled, StoreError> {
         let id = claim.id();
         let Some(record) = lock(&self.queue).record(id) else {
@@ -155,7 +170,8 @@ impl Engine {
         lock(&self.queue).end(claim.token());
         if lock(&self.queue).is_finished(id) {
             // Nothing is due that was not due before, so nobody is woken.
-            self.finish(id);
+            self.forget(id);
+            finished.push(id.clone());
         } else {
             self.note_change();
         }
@@ -215,25 +231,32 @@ impl Engine {
         changes.iter().for_each(|(number, change)| queue.apply(id, *number, change));
     }
 
-    /// Removes a message whose recipients all have their final outcome. If that fails the next start does it.
-    pub(crate) fn finish(&self, id: &MessageId) {
-        self.forget(id);
-        if let Err(error) = self.remove_files(id) {
-            log::warn!("message {id} is finished and cannot be removed: {error}");
+    /// Removes messages whose recipients all have their final outcome, and which are out of the queue. If that fails the next
+    /// start does it.
+    pub(crate) fn remove_finished(&self, finished: &[MessageId]) {
+        if let Err(error) = self.remove_files(finished) {
+            let ids: Vec<&str> = finished.iter().map(MessageId::as_str).collect();
+            log::warn!("finished and cannot be removed: {}: {error}", ids.join(", "));
         }
+        self.clear_journal();
     }
 
-    /// The message durably before its record: a message that came back alone would be delivered to everybody again.
-    fn remove_files(&self, id: &MessageId) -> std::io::Result<()> {
-        if self.journal.place(id).is_some() {
-            self.journal.mark_gone(id)?;
-        } else {
-            durable::remove(&*self.disk, &Folder::New.entry(id.as_str()))?;
+    /// The messages durably before their records: a message that came back alone would be delivered to everybody again.
+    fn remove_files(&self, ids: &[MessageId]) -> std::io::Result<()> {
+        let is_in_journal = |id: &&MessageId| self.journal.place(id).is_some();
+        let (in_journal, in_files): (Vec<_>, Vec<_>) = ids.iter().partition(is_in_journal);
+        let mut result = self.journal.mark_gone(&in_journal);
+        for id in in_files {
+            result = result.and(durable::remove(&*self.disk, &Folder::New.entry(id.as_str())));
         }
-        match self.disk.remove(&Folder::State.entry(id.as_str())) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        result?;
+        for id in ids {
+            match self.disk.remove(&Folder::State.entry(id.as_str())) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Gives a message of the journal a file of its own, so that it does not keep a whole segment on the disk. If that fails it
@@ -242,7 +265,7 @@ impl Engine {
     fn move_out(&self, id: &MessageId) -> bool {
         let Some(_turn) = self.try_turn(id) else { return false };
         let Some(place) = self.journal.place(id) else { return true };
-        if let Err(error) = self.copy_out(id, &place).and_then(|()| self.journal.mark_gone(id)) {
+        if let Err(error) = self.copy_out(id, &place).and_then(|()| self.journal.mark_gone(&[id])) {
             log::warn!("message {id} stays in the journal: {error}");
         }
         true
@@ -301,7 +324,8 @@ impl Engine {
             _ => 0,
         };
         self.forget(id);
-        self.remove_files(id).map_err(|error| StoreError::from_io(format!("removing message {id}"), error))?;
+        self.remove_files(std::slice::from_ref(id))
+            .map_err(|error| StoreError::from_io(format!("removing message {id}"), error))?;
         self.forget_kept(kept_octets);
         self.note_change();
         Ok(true)

@@ -186,13 +186,20 @@ impl Journal {
         lock(&self.index).places.get(id).copied()
     }
 
-    /// Says durably that a message is gone, whatever the reason. After an error it is still here.
-    pub(crate) fn mark_gone(&self, id: &MessageId) -> io::Result<()> {
-        let Some(place) = self.place(id) else { return Ok(()) };
-        self.gone
-            .submit((place.segment, place.begin))
-            .map_err(|failure| io::Error::new(failure.kind, failure.to_string()))?;
-        lock(&self.index).remove(id);
+    /// Says durably that messages are gone, whatever the reason. After an error they are still here.
+    pub(crate) fn mark_gone(&self, ids: &[&MessageId]) -> io::Result<()> {
+        let marks: Vec<_> = {
+            let index = lock(&self.index);
+            let places = ids.iter().filter_map(|id| index.places.get(*id));
+            places.map(|place| (place.segment, place.begin)).collect()
+        };
+        if marks.is_empty() {
+            return Ok(());
+        }
+        self.gone.submit(marks).map_err(|failure| io::Error::new(failure.kind, failure.to_string()))?;
+        let mut index = lock(&self.index);
+        ids.iter().for_each(|id| index.remove(id));
+        drop(index);
         sweep(&*self.disk, &self.index);
         Ok(())
     }
@@ -201,7 +208,7 @@ impl Journal {
     pub(crate) fn set_aside(&self, id: &MessageId, place: &Place) -> io::Result<()> {
         let Place { segment, begin, octets } = *place;
         order::set_aside(&*self.disk, &Damage { segment, offset: begin, octets, reason: "" })?;
-        self.mark_gone(id)
+        self.mark_gone(&[id])
     }
 
     /// Some of the messages that are left of segments which are mostly dead: to be moved to files of their own.
@@ -236,10 +243,10 @@ struct Marker {
 }
 
 impl Work for Marker {
-    type Item = (SegmentId, u64);
+    type Item = Vec<(SegmentId, u64)>;
     type Outcome = Result<(), Failure>;
 
-    fn perform(&mut self, items: Vec<(SegmentId, u64)>) -> Result<(), Failure> {
-        self.marks.add(&*self.disk, &items).map_err(|error| Failure::new("saying what is gone", &error))
+    fn perform(&mut self, items: Vec<Vec<(SegmentId, u64)>>) -> Result<(), Failure> {
+        self.marks.add(&*self.disk, &items.concat()).map_err(|error| Failure::new("saying what is gone", &error))
     }
 }

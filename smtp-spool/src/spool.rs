@@ -15,7 +15,7 @@ use crate::incoming::SpoolIncoming;
 use crate::lifetime;
 use crate::os_disk::OsDisk;
 use crate::recovery::{self, RecoveryReport};
-use crate::store::{Health, Incoming, Store};
+use crate::store::{Ended, Health, Incoming, Store};
 
 /// A spool, owned. Clones share it; it has an owner until the last clone and the last incoming message are gone.
 #[derive(Clone)]
@@ -125,6 +125,10 @@ impl Store for Spool {
         settlement: Settlement,
     ) -> Result<Settled, StoreError> {
         self.engine.settle(&claim, outcomes, settlement)
+    }
+
+    fn settle_all(&self, ended: Vec<Ended>) -> Vec<Result<Settled, StoreError>> {
+        self.engine.settle_all(&ended)
     }
 
     fn admit(&self, id: &MessageId) -> Result<(), StoreError> {

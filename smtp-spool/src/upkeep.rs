@@ -111,7 +111,8 @@ impl Engine {
         }
         let written = self.write(id, &changes);
         if written.is_ok() && lock(&self.queue).is_finished(id) {
-            self.finish(id);
+            self.forget(id);
+            self.remove_finished(std::slice::from_ref(id));
         }
         self.note_change();
         written?;
