@@ -135,6 +135,10 @@ pub enum Access {
 
 /// An open file. Written octets go to its end.
 pub trait DiskFile: io::Write + Send {
+    /// Says that what was written so far may go to the medium now, so that the sync has less to wait for. A hint, which
+    /// promises nothing.
+    fn begin_write_back(&mut self) {}
+
     /// Makes the octets durable. After an error their fate is unknown, and a second call proves nothing: it was seen
     /// to succeed over lost data.
     fn sync(&mut self) -> io::Result<()>;

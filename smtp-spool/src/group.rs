@@ -59,14 +59,19 @@ impl<W: Work> Group<W> {
             let items = std::mem::take(&mut state.waiting);
             state.round = Arc::default();
             drop(state);
+            let is_alone = items.len() == 1;
             let outcome = work.perform(items);
             state = lock(&self.state);
             state.work = Some(work);
-            // The next leader first: its work can begin while the others are being told.
-            state.round.changed.notify_one();
+            // The next leader first: its work can begin while the others are being told. To wake nobody is a system call, too.
+            if !state.waiting.is_empty() {
+                state.round.changed.notify_one();
+            }
             let _ = round.outcome.set(outcome.clone());
             drop(state);
-            round.changed.notify_all();
+            if !is_alone {
+                round.changed.notify_all();
+            }
             return outcome;
         }
     }

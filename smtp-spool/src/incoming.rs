@@ -24,6 +24,9 @@ pub(crate) const BUFFER_OCTETS: usize = 64 << 10;
 /// Octets of one message that wait in memory on loan.
 pub(crate) const LOAN_OCTETS: usize = 128 << 10;
 
+/// Octets after which the medium is told that it may begin.
+const WRITE_BACK_OCTETS: usize = 1 << 20;
+
 /// Names in `tmp/` that are tried until a free one is found. They are given out once each, so only entries that
 /// recovery could not remove stand in the way.
 const NAME_TRIES: usize = 16;
@@ -36,6 +39,8 @@ pub(crate) struct SpoolIncoming {
     hasher: Hasher,
     content_octets: u64,
     file: Option<Box<dyn DiskFile>>,
+    /// Octets in the file of which the medium has not been told.
+    unsent_octets: usize,
     /// Removed when this is dropped.
     temporary: Option<Entry>,
     loan: Option<Loan>,
@@ -56,6 +61,7 @@ impl SpoolIncoming {
             hasher,
             content_octets: 0,
             file: None,
+            unsent_octets: 0,
             temporary: None,
             loan: None,
             failure: None,
@@ -79,6 +85,11 @@ impl SpoolIncoming {
         }
         if let Some(file) = &mut self.file {
             file.write_all(&self.buffer)?;
+            self.unsent_octets += self.buffer.len();
+            if self.unsent_octets >= WRITE_BACK_OCTETS {
+                file.begin_write_back();
+                self.unsent_octets = 0;
+            }
         }
         self.buffer.clear();
         self.loan = None;

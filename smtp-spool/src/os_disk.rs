@@ -280,6 +280,12 @@ fn link_and_unlink(old: &File, from: &[u8], new: &File, to: &[u8]) -> nix::Resul
 }
 
 impl DiskFile for File {
+    #[cfg(target_os = "linux")]
+    fn begin_write_back(&mut self) {
+        // It also gives up what is on the medium already; that is little, and read again if it is needed.
+        let _ = fcntl::posix_fadvise(&*self, 0, 0, fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.sync_all()
     }

@@ -235,11 +235,14 @@ fn power_cut_before_every_operation_of_recovery() {
     }
 }
 
-/// Which operations belong to the scenario and not to the opening, where an error ends the program.
+/// Which operations belong to the scenario, and neither to the opening, where an error ends the program, nor to the closing,
+/// where it is no matter.
 fn operations_of_scenario() -> std::ops::Range<usize> {
     let disk = MemoryDisk::new();
-    open(&disk).unwrap();
-    disk.operations().len()..count_operations()
+    let spool = open(&disk).unwrap();
+    let begin = disk.operations().len();
+    scenario(&spool);
+    begin..disk.operations().len()
 }
 
 /// Row N180: what was refused is not delivered by this process, whichever operation was in its way.

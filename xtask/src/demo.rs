@@ -26,6 +26,9 @@ use crate::workshop::{OrFail, Outcome};
 /// How long any one step may take.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// How a message ends in the journal.
+const END_MARK: &[u8] = b" END\r\n";
+
 const SIMPLE: &str = "From: Alice <alice@example.org>
 To: Bob <bob@localhost>
 Subject: The first letter
@@ -172,28 +175,33 @@ impl Stage {
 
     fn on_disk(&self) -> Outcome {
         show::scene("The mail as it lies on disk");
-        show::say("250 was said only after the message was on disk: written under a temporary name, synced, renamed,");
-        show::say("and the directory synced too. From that moment the server answers for it (RFC 5321, 4.1.1.4).");
+        show::say(
+            "250 was said only after the message was on disk: written to the journal of the spool, and the journal",
+        );
+        show::say("synced. From that moment the server answers for it (RFC 5321, 4.1.1.4).");
         let listed = self.spool_tool(&["list"])?;
         show::output(&lines(&String::from_utf8_lossy(&listed.stdout)));
-        show::say("One message is one file:");
-        let folder = self.spool.join("new");
-        let mut files = Vec::new();
+        show::say("The messages lie one behind the other, in the order in which they came:");
+        let folder = self.spool.join("journal");
+        let mut segments = Vec::new();
         for name in names(&folder)? {
-            let octets = std::fs::metadata(folder.join(&name)).or_fail("looking at a message")?.len();
-            files.push(format!("spool/new/{name}   {octets} octets"));
+            let octets = std::fs::metadata(folder.join(&name)).or_fail("looking at the journal")?.len();
+            segments.push(format!("spool/journal/{name}   {octets} octets"));
         }
-        show::output(&files);
-        show::say("The first of them, octet for octet (\\r\\n is the end of a line):");
-        let name = names(&folder)?.into_iter().next().or_fail("the spool is empty")?;
-        show::octets(&std::fs::read(folder.join(name)).or_fail("reading a message")?);
+        show::output(&segments);
+        show::say("The beginning, octet for octet (\\r\\n is the end of a line):");
+        let name = names(&folder)?.into_iter().next().or_fail("the journal is empty")?;
+        let octets = std::fs::read(folder.join(name)).or_fail("reading the journal")?;
+        let end = octets.windows(END_MARK.len()).position(|window| window == END_MARK);
+        let end = end.or_fail("the journal has no whole message")? + END_MARK.len();
+        show::octets(octets.get(..end).unwrap_or_default());
         show::say(
-            "In front what kind of file it is; then the message as it came, under a Received: field with which each",
+            "In front how long it is, and what it is; then the message as it came, under a Received: field with which",
         );
         show::say(
-            "server on the way signs (RFC 5321, 4.4); then the envelope; and lengths, a checksum and an end mark, by",
+            "each server on the way signs (RFC 5321, 4.4); then the envelope; and lengths, a checksum and an end mark,",
         );
-        show::say("which half a file would be told from a whole one.");
+        show::say("by which half a message would be told from a whole one.");
         Ok(())
     }
 

@@ -13,34 +13,49 @@ use crate::workshop::server::Server;
 use crate::workshop::stored::Account;
 use crate::workshop::tally::Tally;
 
-/// Call, which of them, error, what the client hears. A commit syncs its file first, its directory second.
-const FAULTS: [(&str, &str, usize, &str, &str); 6] = [
-    ("sync of the file", "fsync", 1, "EIO", "451"),
-    ("sync of the directory", "fsync", 2, "EIO", "451"),
-    ("sync of the file, disk full", "fsync", 1, "ENOSPC", "452"),
-    ("rename", "renameat2", 1, "EIO", "451"),
-    ("making the file", "openat", 1, "EIO", "451"),
-    ("making the file, no descriptor left", "openat", 1, "EMFILE", "45"),
+/// Octets of a letter that is committed to the journal, and of one that has a file of its own.
+const SMALL: usize = 1_000;
+const LARGE: usize = 300_000;
+
+/// Where, octets of the letter, call, which of them, error, what the client hears. The first letter in the journal makes a file for it,
+/// whose name is synced first; a letter in a file of its own syncs its file first, its directory second.
+const FAULTS: [(&str, usize, &str, usize, &str, &str); 11] = [
+    ("looking whether the message is there", SMALL, "openat", 1, "EIO", "451"),
+    ("making the journal, no descriptor left", SMALL, "openat", 3, "EMFILE", "45"),
+    ("sync of the directory of the journal", SMALL, "fsync", 1, "EIO", "451"),
+    ("writing the journal, disk full", SMALL, "writev", 1, "ENOSPC", "452"),
+    ("sync of the journal", SMALL, "fsync", 2, "EIO", "451"),
+    ("sync of the journal, disk full", SMALL, "fsync", 2, "ENOSPC", "452"),
+    ("sync of the file", LARGE, "fsync", 1, "EIO", "451"),
+    ("sync of the directory", LARGE, "fsync", 2, "EIO", "451"),
+    ("sync of the file, disk full", LARGE, "fsync", 1, "ENOSPC", "452"),
+    ("rename", LARGE, "renameat2", 1, "EIO", "451"),
+    ("making the file", LARGE, "openat", 1, "EIO", "451"),
 ];
 
 /// One line per fault.
 pub(super) fn run(programs: &Programs, tally: &mut Tally) {
-    for (name, call, number, error, expected) in FAULTS {
-        let result = fail_once(programs, call, number, error, expected);
+    for (name, octets, call, number, error, expected) in FAULTS {
+        let result = fail_once(programs, octets, (call, number, error), expected);
         tally.check(&format!("{error} at {name}"), result);
     }
 }
 
-fn fail_once(programs: &Programs, call: &str, number: usize, error: &str, expected: &str) -> Outcome<String> {
+fn fail_once(
+    programs: &Programs,
+    octets: usize,
+    (call, number, error): (&str, usize, &str),
+    expected: &str,
+) -> Outcome<String> {
     let scratch = Scratch::new("fault")?;
     let spool = scratch.at("spool");
     let server = Server::start(programs, &spool, &["--threads", "1"])?;
     let expressions = [format!("trace={call}"), format!("inject={call}:error={error}:when={number}")];
     let tracer = Tracer::attach(server.pid(), &expressions.each_ref().map(String::as_str), &scratch.at("trace"))?;
     let mut dialogue = Dialogue::greeted(server.address)?;
-    let refused = dialogue.send(&letter(1, 1_000), expected)?;
+    let refused = dialogue.send(&letter(1, octets), expected)?;
     // The session goes on, and the next letter is taken.
-    let (second, mut account) = (letter(2, 1_000), Account::default());
+    let (second, mut account) = (letter(2, octets), Account::default());
     let accepted = dialogue.send(&second, "250")?;
     account.note(second, Fate::Acknowledged(queue_id(&accepted)));
     let calls = tracer.detach()?;
@@ -51,7 +66,8 @@ fn fail_once(programs: &Programs, call: &str, number: usize, error: &str, expect
     // A kernel that could not write says "ok" to the next sync of the same file, so there must be none.
     let failed = calls.iter().find(|call| is_injected(&call.result)).map(|call| call.path().to_owned());
     let syncs = calls.iter().filter(|call| call.name == "fsync" && failed.as_deref() == Some(call.path())).count();
-    let is_file_sync = call == "fsync" && failed.as_deref().is_some_and(|path| path.contains("/spool/tmp/"));
+    let is_file_sync =
+        call == "fsync" && failed.as_deref().is_some_and(|path| !path.ends_with("/journal") && !path.ends_with("/new"));
     ensure(!is_file_sync || syncs == 1, || format!("the same file was synced {syncs} times"))?;
     let unexpected = restart_and_compare(programs, &spool, &account)?;
     ensure(unexpected == 0, || "the refused letter is there".to_owned())?;

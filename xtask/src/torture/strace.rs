@@ -24,8 +24,8 @@ impl Tracer {
     /// Attaches. Counters of injected faults begin here: at 1, for each thread and each name of a call.
     pub(super) fn attach(pid: u32, expressions: &[&str], output: &Path) -> Outcome<Self> {
         let mut command = Command::new("strace");
-        // -y: descriptors with their paths; -s: replies in full.
-        command.args(["-f", "-y", "-s", "256", "-p", &pid.to_string()]).arg("-o").arg(output);
+        // -y: descriptors with their paths; -s: replies and small letters in full.
+        command.args(["-f", "-y", "-s", "8192", "-p", &pid.to_string()]).arg("-o").arg(output);
         for expression in expressions {
             command.args(["-e", expression]);
         }
