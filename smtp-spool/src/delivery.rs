@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use crate::claim::{Claim, Lane, Outcome, Settled, Settlement, WorkerId};
 use crate::disk::{Access, Folder};
 use crate::durable::{self, Published};
-use crate::engine::{Engine, lock};
+use crate::engine::{Engine, Turn, lock};
 use crate::envelope::Envelope;
 use crate::error::{ReadError, StoreError};
 use crate::id::MessageId;
@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// Reports that waited for a message need not wait any more: it will not make them again.
-    pub(crate) fn forget(&self, id: &MessageId) {
+    fn forget(&self, id: &MessageId) {
         let mut queue = lock(&self.queue);
         let states = queue.recipients(id).unwrap_or_default().to_vec();
         let reports: Vec<&MessageId> = states.iter().flat_map(RecipientState::reports_begun).collect();
@@ -74,6 +74,14 @@ impl Engine {
         if !reports.is_empty() {
             self.note_change();
         }
+    }
+
+    /// Takes a message out of the queue whose files are to be removed. Who has no turn would see a message that is in no queue, and
+    /// might move it as a kept one.
+    pub(crate) fn take_out(&self, id: &MessageId) -> Turn<'_> {
+        let turn = self.turn(id);
+        self.forget(id);
+        turn
     }
 
     /// Takes a message that is corrupt or has vanished out of the queue.
@@ -116,7 +124,7 @@ impl Engine {
     ) -> Result<Settled, StoreError> {
         let mut finished = Vec::new();
         let settled = self.settle_message(claim, outcomes, settlement, &mut finished);
-        self.remove_finished(&finished);
+        self.remove_finished(finished);
         settled
     }
 
@@ -128,17 +136,17 @@ impl Engine {
                 self.settle_message(claim, outcomes, *settlement, &mut finished)
             })
             .collect();
-        self.remove_finished(&finished);
+        self.remove_finished(finished);
         settled
     }
 
     /// `finished` gets the message if nothing is left to be done for it.
-    fn settle_message(
-        &self,
+    fn settle_message<'a>(
+        &'a self,
         claim: &Claim,
         outcomes: &[(usize, Outcome)],
         settlement: Settlement,
-        finished: &mut Vec<MessageId>,
+        finished: &mut Vec<Turn<'a>>,
     ) -> Result<Settled, StoreError> {
         let id = claim.id();
         let Some(record) = lock(&self.queue).record(id) else {
@@ -170,8 +178,7 @@ impl Engine {
         lock(&self.queue).end(claim.token());
         if lock(&self.queue).is_finished(id) {
             // Nothing is due that was not due before, so nobody is woken.
-            self.forget(id);
-            finished.push(id.clone());
+            finished.push(self.take_out(id));
         } else {
             self.note_change();
         }
@@ -233,24 +240,26 @@ impl Engine {
 
     /// Removes messages whose recipients all have their final outcome, and which are out of the queue. If that fails the next
     /// start does it.
-    pub(crate) fn remove_finished(&self, finished: &[MessageId]) {
-        if let Err(error) = self.remove_files(finished) {
-            let ids: Vec<&str> = finished.iter().map(MessageId::as_str).collect();
+    pub(crate) fn remove_finished(&self, finished: Vec<Turn<'_>>) {
+        if let Err(error) = self.remove_files(&finished) {
+            let ids: Vec<&str> = finished.iter().map(|turn| turn.id().as_str()).collect();
             log::warn!("finished and cannot be removed: {}: {error}", ids.join(", "));
         }
+        drop(finished);
         self.clear_journal();
     }
 
     /// The messages durably before their records: a message that came back alone would be delivered to everybody again.
-    fn remove_files(&self, ids: &[MessageId]) -> std::io::Result<()> {
+    fn remove_files(&self, turns: &[Turn<'_>]) -> std::io::Result<()> {
+        let ids: Vec<&MessageId> = turns.iter().map(Turn::id).collect();
         let is_in_journal = |id: &&MessageId| self.journal.place(id).is_some();
-        let (in_journal, in_files): (Vec<_>, Vec<_>) = ids.iter().partition(is_in_journal);
+        let (in_journal, in_files): (Vec<_>, Vec<_>) = ids.iter().copied().partition(is_in_journal);
         let mut result = self.journal.mark_gone(&in_journal);
         for id in in_files {
             result = result.and(durable::remove(&*self.disk, &Folder::New.entry(id.as_str())));
         }
         result?;
-        for id in ids {
+        for id in &ids {
             match self.disk.remove(&Folder::State.entry(id.as_str())) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -291,13 +300,13 @@ impl Engine {
     }
 
     /// Gives the last messages of mostly dead segments files of their own, a few at a time: whoever ends a message does so, and
-    /// nobody shall wait for long. The caller holds the record of no message.
+    /// nobody shall wait for long.
     fn clear_journal(&self) {
         for id in self.journal.take_survivors() {
             let record = lock(&self.queue).record(&id);
             let is_done = match record.as_deref().map(Mutex::try_lock) {
                 Some(Err(TryLockError::WouldBlock)) => false,
-                _turn => self.move_out(&id),
+                _record => self.move_out(&id),
             };
             if !is_done {
                 self.journal.put_back(id);
@@ -315,17 +324,14 @@ impl Engine {
     fn remove_message(&self, id: &MessageId) -> Result<bool, StoreError> {
         let record = lock(&self.queue).record(id);
         let _record = record.as_deref().map(lock);
-        let Some(_turn) = self.try_turn(id) else {
-            return Err(StoreError::Unknown { doing: format!("message {id} is being moved at this moment") });
-        };
+        let turn = self.turn(id);
         let kept_octets = match self.message(id).map(MessageFile::into_layout) {
             Err(ReadError::Missing) => return Ok(false),
             Ok(Layout { due: Due::Kept, content_octets, .. }) => content_octets,
             _ => 0,
         };
         self.forget(id);
-        self.remove_files(std::slice::from_ref(id))
-            .map_err(|error| StoreError::from_io(format!("removing message {id}"), error))?;
+        self.remove_files(&[turn]).map_err(|error| StoreError::from_io(format!("removing message {id}"), error))?;
         self.forget_kept(kept_octets);
         self.note_change();
         Ok(true)

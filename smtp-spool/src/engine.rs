@@ -29,6 +29,7 @@ pub(crate) struct Engine {
     pub(crate) queue: Mutex<Queue>,
     pub(crate) journal: Journal,
     ids: Mutex<Ids>,
+    turn_is_over: Condvar,
     kept_octets: Mutex<u64>,
     next_temporary: AtomicU64,
     /// Messages that wait in memory and are larger than most: see [`Loan`].
@@ -44,8 +45,10 @@ pub(crate) struct Engine {
 /// Ids that are not free to be committed.
 #[derive(Default)]
 struct Ids {
-    /// Some thread is at it.
+    /// Some thread is at it: commits it, moves or removes its files.
     in_commit: HashSet<MessageId>,
+    /// Threads that wait for a turn.
+    waiting: usize,
     /// Refused or half adopted, and still there since the removal failed. Never delivered and never confirmed by this process.
     withheld: HashSet<MessageId>,
 }
@@ -58,6 +61,7 @@ impl Engine {
             options,
             queue: Mutex::new(recovered.queue),
             ids: Mutex::default(),
+            turn_is_over: Condvar::new(),
             kept_octets: Mutex::new(recovered.kept_octets),
             next_temporary: AtomicU64::new(0),
             loans: AtomicUsize::new(0),
@@ -110,6 +114,18 @@ impl Engine {
     pub(crate) fn try_turn(&self, id: &MessageId) -> Option<Turn<'_>> {
         let is_free = lock(&self.ids).in_commit.insert(id.clone());
         is_free.then(|| Turn { engine: self, id: id.clone() })
+    }
+
+    /// The same, after whoever has it. Whoever asks for it may hold the record of the message, and nobody who has it asks for that.
+    pub(crate) fn turn(&self, id: &MessageId) -> Turn<'_> {
+        let mut ids = lock(&self.ids);
+        while ids.in_commit.contains(id) {
+            ids.waiting += 1;
+            ids = self.turn_is_over.wait(ids).unwrap_or_else(PoisonError::into_inner);
+            ids.waiting -= 1;
+        }
+        ids.in_commit.insert(id.clone());
+        Turn { engine: self, id: id.clone() }
     }
 
     /// Opens a message wherever it is. It may move while we look, out of the journal and into a file of its own.
@@ -225,15 +241,26 @@ impl Drop for Loan {
     }
 }
 
-/// The right to commit under an id, until it is dropped.
+/// The right to do something with the files of a message, until it is dropped.
 pub(crate) struct Turn<'a> {
     engine: &'a Engine,
     id: MessageId,
 }
 
+impl Turn<'_> {
+    /// Whose.
+    pub(crate) fn id(&self) -> &MessageId {
+        &self.id
+    }
+}
+
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        lock(&self.engine.ids).in_commit.remove(&self.id);
+        let mut ids = lock(&self.engine.ids);
+        ids.in_commit.remove(&self.id);
+        if ids.waiting > 0 {
+            self.engine.turn_is_over.notify_all();
+        }
     }
 }
 

@@ -111,8 +111,7 @@ impl Engine {
         }
         let written = self.write(id, &changes);
         if written.is_ok() && lock(&self.queue).is_finished(id) {
-            self.forget(id);
-            self.remove_finished(std::slice::from_ref(id));
+            self.remove_finished(vec![self.take_out(id)]);
         }
         self.note_change();
         written?;

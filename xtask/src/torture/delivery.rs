@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use smtp_spool::Reader;
+use smtp_spool::{Reader, listing};
 
 use super::strace::{Tracer, counts};
 use crate::workshop::dialogue::Dialogue;
-use crate::workshop::failure::ensure;
+use crate::workshop::failure::{ensure, fail};
 use crate::workshop::letter::letter;
 use crate::workshop::programs::Programs;
 use crate::workshop::scratch::Scratch;
@@ -148,7 +148,13 @@ fn spooled(spool: &Path) -> Outcome<usize> {
 pub(super) fn wait_until_done(spool: &Path) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     while spooled(spool)? > 0 {
-        ensure(Instant::now() < deadline, || "the spool does not become empty".to_owned())?;
+        if Instant::now() >= deadline {
+            let reader = Reader::open(spool).or_fail("opening the spool")?;
+            let mut text = Vec::new();
+            let messages = reader.list().or_fail("listing the spool")?;
+            listing::write(messages, reader.lifetime_seconds(), false, &mut text).or_fail("listing the spool")?;
+            fail(format!("the spool does not become empty: {}", String::from_utf8_lossy(&text)))?;
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())

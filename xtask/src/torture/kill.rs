@@ -25,7 +25,7 @@ const SIZES: [usize; 3] = [900, 200_000, 1_500];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Calls that commit a message. Each of their numbers must be reached by the sweep.
-const COMMITTING: [&str; 3] = ["fsync", "renameat2", "openat"];
+const COMMITTING: [&str; 4] = ["writev", "fsync", "renameat2", "openat"];
 
 /// Calls by which a start changes or reads the spool. The many others of a start belong to the loader.
 const AT_START: &str =
@@ -137,7 +137,7 @@ impl Leftovers {
     fn make(programs: &Programs) -> Outcome<Self> {
         let scratch = Scratch::new("leftovers")?;
         let mut server = Server::start(programs, &scratch.at("spool"), &["--threads", "1"])?;
-        let expressions = ["trace=renameat2", "inject=renameat2:signal=KILL:when=2"];
+        let expressions = ["trace=renameat2", "inject=renameat2:signal=KILL:when=1"];
         let tracer = Tracer::attach(server.pid(), &expressions, &scratch.at("trace"))?;
         let account = converse(&server);
         server.wait_until_killed(PATIENCE)?;
