@@ -289,6 +289,31 @@ fn a_batch_that_fails_is_refused_for_good() {
     }
 }
 
+/// A disk on which the refusal cannot be written down either: nothing is accepted until it can, and whoever stops before tries
+/// once more.
+#[test]
+fn what_cannot_be_refused_for_good_keeps_everything_out() {
+    for is_mended_before_the_stop in [true, false] {
+        let disk = MemoryDisk::new();
+        let (spool, _) = open(&disk);
+        put(&spool, "before", b"text\r\n", Due::Kept).unwrap();
+        // The sync of the batch, and all that comes after it.
+        disk.fail_from(disk.operations().len() + 2, std::io::ErrorKind::Other);
+        for name in ["one", "two"] {
+            assert!(put(&spool, name, b"text\r\n", Due::Kept).is_err());
+        }
+        disk.mend();
+        let mut expected = vec!["before"];
+        if is_mended_before_the_stop {
+            put(&spool, "after", b"text\r\n", Due::Kept).unwrap();
+            expected.insert(0, "after");
+        }
+        drop(spool);
+        assert_eq!(ids(&reader(&disk)), expected);
+        assert_eq!(open(&disk).1.kept_messages, expected.len());
+    }
+}
+
 /// A reader that has seen a message sees when it is gone, moved, or followed by others.
 #[test]
 fn a_reader_follows_the_journal() {

@@ -66,9 +66,13 @@ impl Work for Appender {
     }
 }
 
-/// Whoever stops in good order says where the journal ends, so that the next start need not find out.
+/// Whoever stops in good order says where the journal ends, so that the next start need not find out, and tries once more to
+/// say so of what was refused.
 impl Drop for Appender {
     fn drop(&mut self) {
+        if let Err(failure) = self.close_unclosed() {
+            log::error!("refused messages may come back at the next start: {failure}");
+        }
         if let Some(open) = self.open.take() {
             self.close(open);
         }
