@@ -34,7 +34,7 @@ pub(crate) mod sidecar;
 pub(crate) mod view;
 
 use appender::{Appender, Item};
-use segment::{Damage, LINE_OCTETS, SegmentId};
+use segment::{LINE_OCTETS, SegmentId};
 use sidecar::Marks;
 
 /// Octets of a segment behind which the next one is begun. As much as is read at a start to prove what a crash has left.
@@ -206,8 +206,7 @@ impl Journal {
 
     /// Copies a message that does not prove itself to `corrupt/`, and says that it is gone.
     pub(crate) fn set_aside(&self, id: &MessageId, place: &Place) -> io::Result<()> {
-        let Place { segment, begin, octets } = *place;
-        order::set_aside(&*self.disk, &Damage { segment, offset: begin, octets, reason: "" })?;
+        order::set_aside(&*self.disk, place.segment, place.begin, place.octets)?;
         self.mark_gone(&[id])
     }
 

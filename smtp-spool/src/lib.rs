@@ -167,6 +167,7 @@ mod group;
 mod journal;
 pub mod memory_disk;
 pub mod os_disk;
+pub mod rename;
 
 mod engine;
 pub mod recovery;

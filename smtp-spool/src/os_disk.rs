@@ -21,6 +21,7 @@ use nix::unistd::{self, UnlinkatFlags};
 
 use crate::disk::{Access, Disk, DiskFile, DiskFolder, Entry, Folder, FreeSpace, OwnerLock, Submission};
 use crate::error::OpenError;
+use crate::rename;
 
 /// A spool directory and its folders, held open.
 #[derive(Debug)]
@@ -217,14 +218,7 @@ impl Disk for OsDisk {
 
     fn rename(&self, from: &Entry, to: &Entry) -> io::Result<()> {
         let (old, new) = (self.folder(from.folder), self.folder(to.folder));
-        match rename_without_replacing(old, from.name.as_bytes(), new, to.name.as_bytes()) {
-            // The file system has no such rename.
-            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
-                link_and_unlink(old, from.name.as_bytes(), new, to.name.as_bytes())
-            }
-            result => result,
-        }?;
-        Ok(())
+        rename::without_replacing(old, &from.name, new, &to.name)
     }
 
     fn link(&self, from: &Entry, to: &Entry) -> io::Result<()> {
@@ -261,24 +255,6 @@ impl Disk for OsDisk {
     }
 }
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn rename_without_replacing(old: &File, from: &[u8], new: &File, to: &[u8]) -> nix::Result<()> {
-    fcntl::renameat2(old, from, new, to, fcntl::RenameFlags::RENAME_NOREPLACE)
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn rename_without_replacing(old: &File, from: &[u8], new: &File, to: &[u8]) -> nix::Result<()> {
-    link_and_unlink(old, from, new, to)
-}
-
-/// The older way to the same end: `link` never replaces. The new name is what counts; if the old one cannot be removed,
-/// or a crash comes in between, both are there, and recovery empties `tmp`.
-fn link_and_unlink(old: &File, from: &[u8], new: &File, to: &[u8]) -> nix::Result<()> {
-    unistd::linkat(old, from, new, to, fcntl::AtFlags::empty())?;
-    let _ = unistd::unlinkat(old, from, UnlinkatFlags::NoRemoveDir);
-    Ok(())
-}
-
 impl DiskFile for File {
     #[cfg(target_os = "linux")]
     fn begin_write_back(&mut self) {
@@ -308,24 +284,6 @@ impl DiskFolder for File {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The two ways to rename, one of which is used on other systems only.
-    #[test]
-    fn neither_way_of_renaming_replaces() {
-        for rename in [rename_without_replacing, link_and_unlink] {
-            let directory = tempfile::tempdir().unwrap();
-            let folder = File::open(directory.path()).unwrap();
-            for name in ["one", "two"] {
-                std::fs::write(directory.path().join(name), name).unwrap();
-            }
-            assert_eq!(rename(&folder, b"one", &folder, b"two"), Err(Errno::EEXIST));
-            assert_eq!(rename(&folder, b"none", &folder, b"new"), Err(Errno::ENOENT));
-            assert_eq!(rename(&folder, b"one", &folder, b"new"), Ok(()));
-            assert_eq!(std::fs::read(directory.path().join("two")).unwrap(), b"two");
-            assert_eq!(std::fs::read(directory.path().join("new")).unwrap(), b"one");
-            assert!(!directory.path().join("one").exists());
-        }
-    }
 
     #[test]
     fn what_is_made_is_for_the_owner_alone() {

@@ -173,7 +173,7 @@ impl Recovered {
             }
             let mut set_aside = Vec::new();
             for damage in &found.damage {
-                match order::set_aside(disk, damage) {
+                match order::set_aside(disk, segment, damage.offset, damage.octets) {
                     Ok(()) => {
                         let entry = segment.entry().to_string();
                         self.report.corrupt.push(Finding { entry, reason: damage.to_string() });

@@ -16,6 +16,8 @@ use nix::fcntl::{self, AtFlags, OFlag};
 use nix::sys::stat::{self, Mode, SFlag};
 use nix::unistd::{self, UnlinkatFlags};
 
+use smtp_spool::rename;
+
 use super::error::MaildirError;
 
 /// A directory, held open. The path is for messages only.
@@ -83,17 +85,10 @@ impl Directory {
 
     /// Takes over a file of another directory. Never replaces: `false`, the name is taken, and the file is where it was.
     pub(super) fn take(&self, name: &str, from: &Directory, old_name: &str) -> Result<bool, MaildirError> {
-        let taken = match rename_without_replacing(&from.file, old_name, &self.file, name) {
-            // The file system has no such rename.
-            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
-                link_and_unlink(&from.file, old_name, &self.file, name)
-            }
-            result => result,
-        };
-        match taken {
+        match rename::without_replacing(&from.file, old_name.as_ref(), &self.file, name.as_ref()) {
             Ok(()) => Ok(true),
-            Err(Errno::EEXIST) => Ok(false),
-            Err(error) => Err(self.failed("making", name, error.into())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(self.failed("making", name, error)),
         }
     }
 
@@ -162,24 +157,6 @@ impl Directory {
     }
 }
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn rename_without_replacing(old: &File, from: &str, new: &File, to: &str) -> nix::Result<()> {
-    fcntl::renameat2(old, from, new, to, fcntl::RenameFlags::RENAME_NOREPLACE)
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn rename_without_replacing(old: &File, from: &str, new: &File, to: &str) -> nix::Result<()> {
-    link_and_unlink(old, from, new, to)
-}
-
-/// The older way to the same end, which changes one directory more often. If the old name cannot be removed, or a crash comes
-/// in between, both are there, and the old one goes when it is old.
-fn link_and_unlink(old: &File, from: &str, new: &File, to: &str) -> nix::Result<()> {
-    unistd::linkat(old, from, new, to, AtFlags::empty())?;
-    let _ = unistd::unlinkat(old, from, UnlinkatFlags::NoRemoveDir);
-    Ok(())
-}
-
 fn open_directory(parent: &File, name: &str) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
     fcntl::openat(parent, name, flags, Mode::empty())
@@ -196,27 +173,4 @@ fn modified<P: nix::NixPath + ?Sized>(directory: &File, name: &P) -> nix::Result
     let is_file = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     let seconds = u64::try_from(status.st_mtime).unwrap_or(0);
     Ok(is_file.then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The two ways, one of which is used on other systems only.
-    #[test]
-    fn neither_way_of_renaming_replaces() {
-        for rename in [rename_without_replacing, link_and_unlink] {
-            let place = tempfile::tempdir().unwrap();
-            let folder = File::open(place.path()).unwrap();
-            for name in ["one", "two"] {
-                std::fs::write(place.path().join(name), name).unwrap();
-            }
-            assert_eq!(rename(&folder, "one", &folder, "two"), Err(Errno::EEXIST));
-            assert_eq!(rename(&folder, "none", &folder, "new"), Err(Errno::ENOENT));
-            assert_eq!(rename(&folder, "one", &folder, "new"), Ok(()));
-            assert_eq!(std::fs::read(place.path().join("two")).unwrap(), b"two");
-            assert_eq!(std::fs::read(place.path().join("new")).unwrap(), b"one");
-            assert!(!place.path().join("one").exists());
-        }
-    }
 }

@@ -98,16 +98,15 @@ impl Segment {
     }
 }
 
-/// Copies a damaged part to `corrupt/`, once.
-pub(crate) fn set_aside(disk: &dyn Disk, damage: &Damage) -> io::Result<()> {
-    let Damage { segment, offset, octets, .. } = damage;
+/// Copies a part of a segment to `corrupt/`, once.
+pub(crate) fn set_aside(disk: &dyn Disk, segment: SegmentId, offset: u64, octets: u64) -> io::Result<()> {
     let mut file = match disk.create(&Folder::Corrupt.entry(format!("{segment}.{offset}"))) {
         // An earlier start came so far.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         file => file?,
     };
     let mut window = Window::new(disk.open(&segment.entry(), Access::Read)?)?;
-    let (mut offset, end) = (*offset, offset + octets);
+    let (mut offset, end) = (offset, offset + octets);
     while offset < end {
         let octets = (end - offset).min(WINDOW_OCTETS as u64) as usize;
         file.write_all(window.read(offset, octets)?)?;
