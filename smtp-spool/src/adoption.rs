@@ -120,12 +120,12 @@ impl Engine {
     }
 
     fn take_over(&self, id: &MessageId, message: &Layout) -> Result<Adoption, String> {
-        let (old, new) = (Folder::Maildrop.entry(id.as_str()), Folder::New.entry(id.as_str()));
+        let old = Folder::Maildrop.entry(id.as_str());
         if self.journal.place(id).is_some() {
             return self.drop_second(id, &old);
         }
         let kept = self.reserve_kept(message.due, message.content_octets).map_err(|error| error.to_string())?;
-        match durable::link(&*self.disk, &old, &new) {
+        match self.noting_file(id, |new| durable::link(&*self.disk, &old, new)) {
             Ok(Published::Stored) => {}
             Ok(Published::NameTaken) => return self.drop_second(id, &old),
             Err(error) => {

@@ -256,7 +256,11 @@ impl Engine {
         let (in_journal, in_files): (Vec<_>, Vec<_>) = ids.iter().copied().partition(is_in_journal);
         let mut result = self.journal.mark_gone(&in_journal);
         for id in in_files {
-            result = result.and(durable::remove(&*self.disk, &Folder::New.entry(id.as_str())));
+            let removed = durable::remove(&*self.disk, &Folder::New.entry(id.as_str()));
+            if removed.is_ok() {
+                self.forget_file(id);
+            }
+            result = result.and(removed);
         }
         result?;
         for id in &ids {
@@ -284,10 +288,8 @@ impl Engine {
         let message = MessageFile::open_at(&*self.disk, place, id).and_then(MessageFile::verified)?;
         let temporary = self.temporary_name();
         let mut file = self.disk.create(&temporary)?;
-        let written = std::io::copy(&mut message.into_octets(), &mut file).and_then(|_| {
-            durable::publish(&*self.disk, file, &temporary, &Folder::New.entry(id.as_str()))
-                .map_err(|error| error.source)
-        });
+        let written = std::io::copy(&mut message.into_octets(), &mut file)
+            .and_then(|_| self.publish(file, &temporary, id).map_err(|error| error.source));
         match written {
             Ok(Published::Stored) => Ok(()),
             written => {

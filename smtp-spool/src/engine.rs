@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::disk::{Disk, Entry, Folder, OwnerLock};
+use crate::disk::{Disk, DiskFile, Entry, Folder, OwnerLock};
+use crate::durable::{self, PublishError, Published};
 use crate::envelope::Envelope;
 use crate::error::{ReadError, StoreError};
 use crate::id::MessageId;
@@ -51,6 +52,8 @@ struct Ids {
     waiting: usize,
     /// Refused or half adopted, and still there since the removal failed. Never delivered and never confirmed by this process.
     withheld: HashSet<MessageId>,
+    /// All that may have files of their own in `new/`, so that the disk need not be asked for each message.
+    in_files: HashSet<MessageId>,
 }
 
 impl Engine {
@@ -60,7 +63,7 @@ impl Engine {
             disk,
             options,
             queue: Mutex::new(recovered.queue),
-            ids: Mutex::default(),
+            ids: Mutex::new(Ids { in_files: recovered.files, ..Ids::default() }),
             turn_is_over: Condvar::new(),
             kept_octets: Mutex::new(recovered.kept_octets),
             next_temporary: AtomicU64::new(0),
@@ -154,6 +157,41 @@ impl Engine {
     pub(crate) fn withhold(&self, id: &MessageId, why: &str) {
         log::error!("message {id} {why}");
         lock(&self.ids).withheld.insert(id.clone());
+    }
+
+    /// Makes a written file the file of a message: [`durable::publish`].
+    pub(crate) fn publish(
+        &self,
+        file: Box<dyn DiskFile>,
+        temporary: &Entry,
+        id: &MessageId,
+    ) -> Result<Published, PublishError> {
+        self.noting_file(id, |last| durable::publish(&*self.disk, file, temporary, last))
+    }
+
+    /// Does what brings the file of a message into being, and remembers that there may be one from before that on.
+    pub(crate) fn noting_file(
+        &self,
+        id: &MessageId,
+        make: impl FnOnce(&Entry) -> Result<Published, PublishError>,
+    ) -> Result<Published, PublishError> {
+        let is_new = lock(&self.ids).in_files.insert(id.clone());
+        let made = make(&Folder::New.entry(id.as_str()));
+        // An earlier one is not touched by what becomes of this.
+        if is_new && made.as_ref().is_err_and(|error| error.is_withdrawn) {
+            self.forget_file(id);
+        }
+        made
+    }
+
+    /// There is no file of a message, for certain.
+    pub(crate) fn forget_file(&self, id: &MessageId) {
+        lock(&self.ids).in_files.remove(id);
+    }
+
+    /// Whether a message may have a file of its own.
+    pub(crate) fn may_have_file(&self, id: &MessageId) -> bool {
+        lock(&self.ids).in_files.contains(id)
     }
 
     /// Counts a message among the kept ones, for good if [`Reservation::keep`] is called.

@@ -37,6 +37,13 @@ pub struct EnvelopeError;
 impl Envelope {
     /// Reads what [`Display`](fmt::Display) printed, and nothing else: the time, one MAIL, at least one RCPT.
     pub fn parse(text: &str) -> Result<Self, EnvelopeError> {
+        let envelope = Envelope::read(text)?;
+        // The protocol's parser tolerates other spellings; a file that holds one was not written by this crate.
+        if envelope.to_string() == text { Ok(envelope) } else { Err(EnvelopeError) }
+    }
+
+    /// Reads it in any spelling that the protocol has for it.
+    fn read(text: &str) -> Result<Self, EnvelopeError> {
         let mut lines = text.strip_suffix("\r\n").ok_or(EnvelopeError)?.split("\r\n");
         let received = lines.next().and_then(|line| line.strip_prefix("RECEIVED ")).ok_or(EnvelopeError)?;
         let received_at_unix_seconds = received.parse().map_err(|_| EnvelopeError)?;
@@ -44,18 +51,21 @@ impl Envelope {
             return Err(EnvelopeError);
         };
         let recipients: Vec<_> = lines.map(recipient).collect::<Option<_>>().ok_or(EnvelopeError)?;
-        let envelope = Envelope { reverse_path, mail, recipients, received_at_unix_seconds };
-        // The protocol's parser tolerates other spellings; a file that holds one was not written by this crate.
-        if envelope.recipients.is_empty() || envelope.to_string() != text {
+        if recipients.is_empty() {
             return Err(EnvelopeError);
         }
-        Ok(envelope)
+        Ok(Envelope { reverse_path, mail, recipients, received_at_unix_seconds })
     }
 
     /// Whether it would be read back as it is. An envelope put together by hand may hold what no command line can
     /// carry, such as `NOTIFY=` without a case, or no recipient.
     pub fn is_storable(&self) -> bool {
-        Envelope::parse(&self.to_string()).as_ref() == Ok(self)
+        self.is_read_from(&self.to_string())
+    }
+
+    /// The same, for whoever has printed it already.
+    pub(crate) fn is_read_from(&self, printed: &str) -> bool {
+        Envelope::read(printed).as_ref() == Ok(self)
     }
 }
 

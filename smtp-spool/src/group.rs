@@ -1,10 +1,10 @@
 //! Leader and followers: a slow call that is made once for all who wait for it.
 //!
-//! Whoever comes while nobody is at work leads: it takes what has gathered, its own item included, and does the work.
-//! Whoever comes meanwhile waits; when the leader is done, one of those who wait leads the next round. So nobody ever waits
-//! for company, and the more wait, the less the work costs each of them.
+//! Whoever comes first leads: as soon as nobody is at work it takes what has gathered by then, its own item included, and does
+//! the work. Whoever comes before that follows: it waits until the leader is done. So nobody ever waits for company, and the
+//! more wait, the less the work costs each of them.
 
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use crate::engine::lock;
 
@@ -22,64 +22,52 @@ pub(crate) trait Work {
 /// Work, and those who wait for it.
 pub(crate) struct Group<W: Work> {
     state: Mutex<State<W>>,
+    /// The leader of the next round waits for this: nobody is at work.
+    is_free: Condvar,
 }
 
 struct State<W: Work> {
-    /// Not here while somebody leads.
+    /// Not here while somebody is at work.
     work: Option<W>,
-    /// What the next round will be about.
+    /// What the next round will be about. Whose item is the first leads it.
     waiting: Vec<W::Item>,
-    round: Arc<Round<W::Outcome>>,
-}
-
-struct Round<Outcome> {
-    outcome: OnceLock<Outcome>,
-    /// The outcome is there, or somebody is needed to lead.
-    changed: Condvar,
+    /// What those of the next round will be told.
+    outcome: Arc<OnceLock<W::Outcome>>,
 }
 
 impl<W: Work> Group<W> {
     pub(crate) fn new(work: W) -> Self {
-        Group { state: Mutex::new(State { work: Some(work), waiting: Vec::new(), round: Arc::default() }) }
+        let state = State { work: Some(work), waiting: Vec::new(), outcome: Arc::default() };
+        Group { state: Mutex::new(state), is_free: Condvar::new() }
     }
 
     /// Has the work done for an item, together with whatever else waits at that moment. Blocks until it is.
     pub(crate) fn submit(&self, item: W::Item) -> W::Outcome {
         let mut state = lock(&self.state);
         state.waiting.push(item);
-        let round = Arc::clone(&state.round);
-        loop {
-            if let Some(outcome) = round.outcome.get() {
-                return outcome.clone();
-            }
-            let Some(mut work) = state.work.take() else {
-                state = round.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
-                continue;
-            };
-            let items = std::mem::take(&mut state.waiting);
-            state.round = Arc::default();
+        if state.waiting.len() > 1 {
+            let outcome = Arc::clone(&state.outcome);
             drop(state);
-            let is_alone = items.len() == 1;
-            let outcome = work.perform(items);
-            state = lock(&self.state);
-            state.work = Some(work);
-            // The next leader first: its work can begin while the others are being told. To wake nobody is a system call, too.
-            if !state.waiting.is_empty() {
-                state.round.changed.notify_one();
-            }
-            let _ = round.outcome.set(outcome.clone());
-            drop(state);
-            if !is_alone {
-                round.changed.notify_all();
-            }
-            return outcome;
+            return outcome.wait().clone();
         }
-    }
-}
-
-impl<Outcome> Default for Round<Outcome> {
-    fn default() -> Self {
-        Round { outcome: OnceLock::new(), changed: Condvar::new() }
+        let mut work = loop {
+            match state.work.take() {
+                Some(work) => break work,
+                None => state = self.is_free.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        let (items, told) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.outcome));
+        drop(state);
+        let outcome = work.perform(items);
+        let mut state = lock(&self.state);
+        state.work = Some(work);
+        // The next leader first: its work can begin while the followers are being told.
+        if !state.waiting.is_empty() {
+            self.is_free.notify_one();
+        }
+        drop(state);
+        let _ = told.set(outcome.clone());
+        outcome
     }
 }
 

@@ -13,8 +13,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const ID_CHARACTERS: usize = 32;
 
 /// The name of one message: 1 to [`ID_CHARACTERS`] letters, digits and hyphens, no hyphen first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageId(String);
+///
+/// It lies where it is used and not on the heap: each message is named in several tables, at the same time and by many
+/// threads.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId {
+    /// Zeros behind the characters, which sort before all of them, so that ids sort as their texts do.
+    padded: [u8; ID_CHARACTERS],
+    length: u8,
+}
 
 /// Why a text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +30,21 @@ pub struct IdError;
 impl MessageId {
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        let characters = self.padded.get(..usize::from(self.length)).unwrap_or_default();
+        // ASCII, as `new` has seen.
+        std::str::from_utf8(characters).unwrap_or_default()
+    }
+
+    /// `None` for what is no id.
+    fn new(characters: &[u8]) -> Option<Self> {
+        let is_alphabet = characters.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-');
+        // A hyphen in front would make an option of the id on a command line.
+        if characters.is_empty() || !is_alphabet || characters.starts_with(b"-") {
+            return None;
+        }
+        let mut padded = [0; ID_CHARACTERS];
+        padded.get_mut(..characters.len())?.copy_from_slice(characters);
+        Some(MessageId { padded, length: u8::try_from(characters.len()).ok()? })
     }
 }
 
@@ -31,16 +52,19 @@ impl FromStr for MessageId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let is_alphabet = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
-        // A hyphen in front would make an option of the id on a command line.
-        let is_id = (1..=ID_CHARACTERS).contains(&text.len()) && is_alphabet && !text.starts_with('-');
-        if is_id { Ok(MessageId(text.to_owned())) } else { Err(IdError) }
+        MessageId::new(text.as_bytes()).ok_or(IdError)
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MessageId").field(&self.as_str()).finish()
     }
 }
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -80,24 +104,21 @@ impl IdSource {
 
     /// A new id for a message that came in at this time.
     pub fn next(&self, unix_time_micros: u64) -> MessageId {
-        let mut text = String::with_capacity(ID_CHARACTERS);
-        push_digits(&mut text, unix_time_micros, TIME_DIGITS);
-        text.push('-');
-        push_digits(&mut text, u64::from(self.instance), INSTANCE_DIGITS);
-        text.push('-');
-        push_digits(&mut text, self.run, RUN_DIGITS);
-        push_digits(&mut text, self.counter.fetch_add(1, Ordering::Relaxed), COUNTER_DIGITS);
-        MessageId(text)
+        let counter = self.counter.fetch_add(1, Ordering::Relaxed);
+        let time = digits(unix_time_micros, TIME_DIGITS);
+        let instance = digits(u64::from(self.instance), INSTANCE_DIGITS);
+        let process = digits(self.run, RUN_DIGITS).chain(digits(counter, COUNTER_DIGITS));
+        let characters = time.chain([b'-']).chain(instance).chain([b'-']).chain(process);
+        let mut padded = [0; ID_CHARACTERS];
+        padded.iter_mut().zip(characters).for_each(|(place, character)| *place = character);
+        MessageId { padded, length: ID_CHARACTERS as u8 }
     }
 }
 
-/// The lowest `digits` digits of a number in base 32.
-fn push_digits(text: &mut String, number: u64, digits: usize) {
+/// The lowest `count` digits of a number in base 32, the highest first.
+fn digits(number: u64, count: usize) -> impl Iterator<Item = u8> {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
-    for place in (0..digits).rev() {
-        let digit = (number >> (5 * place)) & 31;
-        text.push(char::from(ALPHABET[digit as usize]));
-    }
+    (0..count).rev().map(move |place| ALPHABET[((number >> (5 * place)) & 31) as usize])
 }
 
 #[cfg(test)]
@@ -113,6 +134,16 @@ mod tests {
         for text in refused {
             assert_eq!(text.parse::<MessageId>(), Err(IdError), "{text:?}");
         }
+    }
+
+    #[test]
+    fn sorts_and_prints_as_its_text_does() {
+        let mut texts = vec!["a", "a-", "a-0", "a0", "aa", "A", "0", "00", "z", "b"];
+        let mut ids: Vec<MessageId> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        texts.sort_unstable();
+        ids.sort();
+        assert_eq!(ids.iter().map(MessageId::to_string).collect::<Vec<_>>(), texts);
+        assert_eq!(format!("{:?}", ids[0]), "MessageId(\"0\")");
     }
 
     #[test]

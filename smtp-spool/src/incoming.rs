@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crc32fast::Hasher;
 
 use crate::disk::{Access, DiskFile, Entry, Folder};
-use crate::durable::{self, Published};
+use crate::durable::Published;
 use crate::engine::{Engine, Loan};
 use crate::envelope::Envelope;
 use crate::error::StoreError;
@@ -23,6 +23,9 @@ pub(crate) const BUFFER_OCTETS: usize = 64 << 10;
 
 /// Octets of one message that wait in memory on loan.
 pub(crate) const LOAN_OCTETS: usize = 128 << 10;
+
+/// What usually stands around the content of a message: our trace field, and what is said of it for the disk.
+const ROUND_ABOUT_OCTETS: usize = 512;
 
 /// Octets after which the medium is told that it may begin.
 const WRITE_BACK_OCTETS: usize = 1 << 20;
@@ -50,8 +53,8 @@ pub(crate) struct SpoolIncoming {
 
 impl SpoolIncoming {
     pub(crate) fn new(engine: Arc<Engine>, size_hint: Option<u64>) -> Self {
-        let capacity = size_hint.and_then(|size| usize::try_from(size).ok()).unwrap_or(0).min(BUFFER_OCTETS);
-        let mut buffer = Vec::with_capacity(capacity);
+        let size = size_hint.and_then(|size| usize::try_from(size).ok()).unwrap_or(0).min(BUFFER_OCTETS);
+        let mut buffer = engine.journal.buffer(size + ROUND_ABOUT_OCTETS);
         buffer.extend_from_slice(HEADER);
         let mut hasher = Hasher::new();
         hasher.update(HEADER);
@@ -120,12 +123,14 @@ impl SpoolIncoming {
         if self.file.is_some() {
             return self.publish(id);
         }
-        match self.engine.disk.open(&Folder::New.entry(id.as_str()), Access::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if error.kind() != io::ErrorKind::InvalidData => {
-                return Err(StoreError::from_io(format!("looking for message {id}"), error));
+        if self.engine.may_have_file(id) {
+            match self.engine.disk.open(&Folder::New.entry(id.as_str()), Access::Read) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() != io::ErrorKind::InvalidData => {
+                    return Err(StoreError::from_io(format!("looking for message {id}"), error));
+                }
+                _ => return Ok(Published::NameTaken),
             }
-            _ => return Ok(Published::NameTaken),
         }
         self.engine.journal.append(id, std::mem::take(&mut self.buffer)).map(|()| Published::Stored)
     }
@@ -136,8 +141,7 @@ impl SpoolIncoming {
         let (Some(file), Some(temporary)) = (self.file.take(), &self.temporary) else {
             return Err(message_file::unstorable(id));
         };
-        let last = Folder::New.entry(id.as_str());
-        let published = durable::publish(&*self.engine.disk, file, temporary, &last).map_err(|error| {
+        let published = self.engine.publish(file, temporary, id).map_err(|error| {
             if !error.is_withdrawn {
                 self.engine.withhold(id, "was refused and could not be removed; it may come back at the next start");
             }

@@ -28,12 +28,14 @@ use crate::group::{Group, Work};
 use crate::id::MessageId;
 
 mod appender;
+mod buffers;
 pub(crate) mod order;
 pub(crate) mod segment;
 pub(crate) mod sidecar;
 pub(crate) mod view;
 
 use appender::{Appender, Item};
+use buffers::Buffers;
 use segment::{LINE_OCTETS, SegmentId};
 use sidecar::Marks;
 
@@ -164,15 +166,25 @@ pub(crate) struct Journal {
     index: Arc<Mutex<Index>>,
     messages: Group<Appender>,
     gone: Group<Marker>,
+    buffers: Arc<Buffers>,
 }
 
 impl Journal {
     /// A journal as recovery has found it. The next segment gets this number.
     pub(crate) fn new(disk: Arc<dyn Disk>, index: Index, next_number: u64) -> Self {
         let index = Arc::new(Mutex::new(index));
-        let messages = Group::new(Appender::new(Arc::clone(&disk), Arc::clone(&index), next_number));
+        let buffers = Arc::default();
+        let appender = Appender::new(Arc::clone(&disk), Arc::clone(&index), Arc::clone(&buffers), next_number);
+        let messages = Group::new(appender);
         let gone = Group::new(Marker { disk: Arc::clone(&disk), marks: Marks::default() });
-        Journal { disk, index, messages, gone }
+        Journal { disk, index, messages, gone, buffers }
+    }
+
+    /// An empty buffer for a message of about so many octets.
+    pub(crate) fn buffer(&self, octets: usize) -> Vec<u8> {
+        let mut buffer = self.buffers.take();
+        buffer.reserve(octets);
+        buffer
     }
 
     /// Makes a message durable; `octets` is all of it, as it would stand in a file of its own. Blocks until it is. The caller

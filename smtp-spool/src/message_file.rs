@@ -16,7 +16,7 @@
 //! written before the envelope is known, and a reader finds everything from the two ends of the file. The checksum
 //! covers all octets before it. Content may hold anything: nobody looks for the envelope by reading through it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 
 use crc32fast::Hasher;
@@ -47,8 +47,11 @@ pub(crate) fn closing(
     due: Due,
     envelope: &Envelope,
 ) -> Option<Vec<u8>> {
-    let mut text = format!("ID {id}\r\nDUE {due}\r\n{envelope}");
-    if text.len() > ENVELOPE_OCTETS || !envelope.is_storable() {
+    let mut text = format!("ID {id}\r\nDUE {due}\r\n");
+    let printed_from = text.len();
+    // A String takes whatever is written to it.
+    let _ = write!(text, "{envelope}");
+    if text.len() > ENVELOPE_OCTETS || !envelope.is_read_from(text.get(printed_from..)?) {
         return None;
     }
     let envelope_octets = text.len();

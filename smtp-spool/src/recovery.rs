@@ -56,8 +56,8 @@ pub(crate) struct Recovered {
     pub(crate) journal: Index,
     /// The number of the next segment.
     pub(crate) next_segment: u64,
-    /// Messages in files of their own.
-    files: HashSet<MessageId>,
+    /// Messages in files of their own, and whatever else has the name of one there.
+    pub(crate) files: HashSet<MessageId>,
     /// A part of the journal could not be read: which messages lie there is not known.
     is_journal_partial: bool,
     /// Reports that are to be made sure of before anybody claims them.
@@ -97,9 +97,9 @@ pub(crate) fn recover(disk: &dyn Disk) -> Result<Recovered, RecoveryError> {
     for report in std::mem::take(&mut recovered.reports_begun) {
         recovered.queue.withhold(&report);
     }
-    let messages: HashSet<_> = list(disk, Folder::New)?.into_iter().collect();
+    recovered.files = list(disk, Folder::New)?.iter().filter_map(|name| id(name)).collect();
     for name in list(disk, Folder::State)? {
-        recovered.record(disk, &name, messages.contains(&name));
+        recovered.record(disk, &name);
     }
     // Also what a killed process renamed and did not live to sync: from here on it counts.
     durable::sync_folders(disk, &Folder::ALL)
@@ -241,12 +241,12 @@ impl Recovered {
     }
 
     /// Looks at one entry of `state/`.
-    fn record(&mut self, disk: &dyn Disk, name: &OsStr, has_message: bool) {
+    fn record(&mut self, disk: &dyn Disk, name: &OsStr) {
         let entry = Folder::State.entry(name);
         match id(name) {
             None if entry == lifetime::entry() => {}
             None => self.leave(&entry, "the name is not a message id"),
-            Some(id) if has_message || self.is_journal_partial || self.journal.contains(&id) => {}
+            Some(id) if self.is_journal_partial || self.files.contains(&id) || self.journal.contains(&id) => {}
             Some(_) => self.remove(disk, &entry),
         }
     }

@@ -277,7 +277,7 @@ fn a_batch_that_fails_is_refused_for_good() {
     let disk = MemoryDisk::new();
     let (spool, _) = open(&disk);
     put(&spool, "before", b"text\r\n", Due::Kept).unwrap();
-    let operation = disk.operations().len() + 2;
+    let operation = disk.operations().len() + 1;
     disk.fail_at(operation, Fault::Error(std::io::ErrorKind::Other));
     assert!(put(&spool, "refused", b"text\r\n", Due::Kept).is_err());
     assert!(disk.operations()[operation].starts_with("sync journal/"), "{:?}", disk.operations()[operation]);
@@ -298,7 +298,7 @@ fn what_cannot_be_refused_for_good_keeps_everything_out() {
         let (spool, _) = open(&disk);
         put(&spool, "before", b"text\r\n", Due::Kept).unwrap();
         // The sync of the batch, and all that comes after it.
-        disk.fail_from(disk.operations().len() + 2, std::io::ErrorKind::Other);
+        disk.fail_from(disk.operations().len() + 1, std::io::ErrorKind::Other);
         for name in ["one", "two"] {
             assert!(put(&spool, name, b"text\r\n", Due::Kept).is_err());
         }

@@ -104,6 +104,7 @@ fn lengths_that_ask_for_too_much_are_refused_without_reading() {
 fn a_damaged_second_commit_is_not_confirmed() {
     let disk = MemoryDisk::new();
     let (spool, _) = open(&disk);
+    put(&spool, "m", &vec![b'x'; 200_000], Due::Kept).unwrap();
     disk.plant(&Folder::New.entry("m"), b"not ours");
     assert!(matches!(put(&spool, "m", b"x", Due::Kept), Err(StoreError::Unavailable { .. })));
 }

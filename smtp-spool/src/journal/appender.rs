@@ -7,6 +7,7 @@
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
+use super::buffers::Buffers;
 use super::segment::{LINE_OCTETS, SegmentId};
 use super::{Failure, Index, Place, SEGMENT_OCTETS, sidecar, sweep};
 use crate::disk::{Disk, DiskFile, Folder};
@@ -18,6 +19,7 @@ use crate::id::MessageId;
 pub(crate) struct Appender {
     disk: Arc<dyn Disk>,
     index: Arc<Mutex<Index>>,
+    buffers: Arc<Buffers>,
     /// The number of the next segment.
     next_number: u64,
     open: Option<Open>,
@@ -48,7 +50,9 @@ impl Work for Appender {
         match write(&mut open, &items) {
             Ok(places) => {
                 open.octets = places.last().map_or(open.octets, Place::end);
-                lock(&self.index).insert(items.into_iter().map(|item| item.id).zip(places));
+                let (ids, buffers): (Vec<_>, Vec<_>) = items.into_iter().map(|item| (item.id, item.octets)).unzip();
+                lock(&self.index).insert(ids.into_iter().zip(places));
+                self.buffers.give_back(buffers.into_iter());
                 self.open = Some(open);
                 Ok(())
             }
@@ -80,8 +84,8 @@ impl Drop for Appender {
 }
 
 impl Appender {
-    pub(crate) fn new(disk: Arc<dyn Disk>, index: Arc<Mutex<Index>>, next_number: u64) -> Self {
-        Appender { disk, index, next_number, open: None, unclosed: None }
+    pub(crate) fn new(disk: Arc<dyn Disk>, index: Arc<Mutex<Index>>, buffers: Arc<Buffers>, next_number: u64) -> Self {
+        Appender { disk, index, buffers, next_number, open: None, unclosed: None }
     }
 
     fn close_unclosed(&mut self) -> Result<(), Failure> {
