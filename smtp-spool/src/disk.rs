@@ -133,11 +133,18 @@ pub enum Access {
     Append,
 }
 
-/// An open file. Written octets go to its end.
+/// An open file. Written octets go behind those that were written before, and first of all to its end.
 pub trait DiskFile: io::Write + Send {
     /// Says that what was written so far may go to the medium now, so that the sync has less to wait for. A hint, which
     /// promises nothing.
     fn begin_write_back(&mut self) {}
+
+    /// Writes so many zeros behind the octets that were written, over which the next ones go: then these change neither the
+    /// length of the file nor where it lies, and a sync of them has less to do. Only for a file from [`Disk::create`], when
+    /// the last zeros have been written over. After an error it is as it was, or not all of it is filled.
+    fn fill_ahead(&mut self, _octets: usize) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Makes the octets durable. After an error their fate is unknown, and a second call proves nothing: it was seen
     /// to succeed over lost data.

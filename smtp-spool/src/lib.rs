@@ -68,7 +68,8 @@
 //!
 //! In a segment there is a line before each message: `MESSAGE`, the nonce of the segment (16 hexadecimal digits), the octets of
 //! the message (8), CRC-32 of the line so far (8), CRLF. The nonce is random and stands in the name of the file, so no message can
-//! hold such a line: where a segment is damaged, the next line with the nonce is where messages go on.
+//! hold such a line: where a segment is damaged, the next line with the nonce is where messages go on. Behind the last message
+//! there may be zeros: the next ones are written over them, so that a sync has their octets to write and no new length.
 //!
 //! # The states of a message on disk
 //!
@@ -78,10 +79,10 @@
 //! | state | segment | beside it | the call that leads to the next state | what recovery does |
 //! | --- | --- | --- | --- | --- |
 //! | J1 coming in | - | - | `writev` of the batch → J2 | nothing: it is in memory |
-//! | J2 written | whole | - | **`fsync` of the segment commits → J3** | takes it as J3 if it is whole: syncs the segment, writes `.end` |
-//! | J2' refused | perhaps a part | - | the sync failed: `write` and `fsync` of `.end` before the batch, then a new segment → nothing left | as J2 |
+//! | J2 written | whole | - | **`fdatasync` of the segment commits → J3** | takes it as J3 if it is whole: syncs the segment, writes `.end` |
+//! | J2' refused | perhaps a part | - | the sync failed: `write` and `fdatasync` of `.end` before the batch, then a new segment → nothing left | as J2 |
 //! | J3 kept, due or under way | whole, durable | - | as in 5, 6 and 7 below, with a record in `state/`; when no recipient is left → J4 | counts or queues it |
-//! | J4 finished or removed | whole | - | `write` and `fsync` of a line in `.gone-0`, together with others → J5 | the same |
+//! | J4 finished or removed | whole | - | `write` and `fdatasync` of a line in `.gone-0`, together with others → J5 | the same |
 //! | J5 gone | whole, or removed | its line | when all of a closed segment is gone: `unlinkat` of the segment, `fsync` of `journal/`, then `unlinkat` of what lies beside it | the same |
 //! | J6 left over in a segment that is mostly dead | whole, durable | - | the way of a file from 2 to 6, then the call of J4 | if there is a whole file in `new/`, the call of J4 |
 //!
@@ -90,12 +91,12 @@
 //! | state | `tmp/` | `new/` | `state/` | the call that leads to the next state | what recovery does |
 //! | --- | --- | --- | --- | --- | --- |
 //! | 1 coming in | - | - | - | `openat(O_CREAT\|O_EXCL\|O_NOFOLLOW)` in `tmp/` → 2 | nothing: it is in memory |
-//! | 2 being written | part | - | - | `write`s, then `fsync` of the file → 3 | removes the file in `tmp/` |
+//! | 2 being written | part | - | - | `write`s, then `fdatasync` of the file → 3 | removes the file in `tmp/` |
 //! | 3 written | whole, durable | - | - | `renameat2(RENAME_NOREPLACE)` to `new/` → 4 | removes the file in `tmp/` |
 //! | 4 named | - (or still there, after a cut) | whole | - | **`fsync` of `new/` commits → 5 or 6** | takes it as 5 or 6, syncs `new/` |
 //! | 5 kept | - | whole, durable | - | `unlinkat` by `remove` → 9 | counts it |
-//! | 6 due | - | whole, durable | - | first outcome: `openat(O_EXCL)` and `write` in `state/`, `fsync` of the file and of `state/` → 7 | queues all recipients |
-//! | 7 under way | - | whole, durable | some recipients open | `write` at the end and `fsync` of the record → 7; when no recipient is left → 8 | queues the open recipients, where the record says |
+//! | 6 due | - | whole, durable | - | first outcome: `openat(O_EXCL)` and `write` in `state/`, `fdatasync` of the file and `fsync` of `state/` → 7 | queues all recipients |
+//! | 7 under way | - | whole, durable | some recipients open | `write` at the end and `fdatasync` of the record → 7; when no recipient is left → 8 | queues the open recipients, where the record says |
 //! | 8 finished | - | whole, durable | no recipient open | `unlinkat` in `new/`, `fsync` of `new/` → 9 | the same two calls |
 //! | 9 removed | - | - | - or a rest | `unlinkat` in `state/` → nothing left | removes the record |
 //!
@@ -103,7 +104,7 @@
 //!
 //! | state | `maildrop/` | `new/` | the call that leads to the next state | what recovery does |
 //! | --- | --- | --- | --- | --- |
-//! | A being written | part, `.ID.NUMBER` | - | `write`s, `fsync` of the file → B | removes it, if no submitter is at work |
+//! | A being written | part, `.ID.NUMBER` | - | `write`s, `fdatasync` of the file → B | removes it, if no submitter is at work |
 //! | B written | whole, durable, `.ID.NUMBER` | - | `renameat2(RENAME_NOREPLACE)` to `ID` → C | the same |
 //! | C named | whole, `ID` | - | **`fsync` of `maildrop/` commits → D** | takes it as D |
 //! | D put | whole, durable, `ID` | - | the owner: checks everything, `linkat` to `new/`, `fsync` of `new/` → E | the same |
@@ -132,16 +133,19 @@
 //! * *That a listing shows accepted messages only.* In states J2 and 4 a message is seen by readers before it is acknowledged.
 //! * *That a damaged end is told from a torn one.* Behind the last whole message of a segment that was not closed, because the
 //!   process was killed or the power cut, octets that do not prove themselves count as never committed. They stay in the file.
+//!   Before it they count as damaged and are copied to `corrupt/`, though after a power cut they may be a part of the last batch,
+//!   which was never acknowledged.
 //! * *That a message which could not be put into the maildrop is not delivered.* If the sync in state C fails, the owner may
 //!   have adopted it already.
 //! * *That the same id counts once for ever.* It does as long as the message is there.
 //!
 //! # What is assumed of the medium
 //!
-//! * After a successful `fsync` the octets or names are safe; the device does not lie about its cache.
+//! * After a successful `fdatasync` of a file and `fsync` of a folder the octets or names are safe; the device does not lie about its cache.
 //! * A rename within one file system happens or does not. `tmp/` and `new/` may change independently of each other.
 //! * The file system has hard links. Without them nothing is lost, and what lies in `maildrop/` stays there.
-//! * After a failed `fsync` nothing is known, and a second one proves nothing. It is never tried on a message file, a segment or
+//! * What is written again as it was, since it shares a sector with what comes behind it, is not spoiled when the power goes.
+//! * After a failed sync nothing is known, and a second one proves nothing. It is never tried on a message file, a segment or
 //!   what lies beside it; a record that goes on after one costs a repeated delivery at worst.
 //! * Octets do not change by themselves; if they do, CRC-32 finds it, as it is no defence against malice.
 //! * Nobody but the owner of the directory can write in it.

@@ -136,14 +136,15 @@ impl Disk for MemoryDisk {
         let (effect, result) = medium.operation(format!("create {entry}"));
         let number = if effect == Effect::None { 0 } else { medium.create(entry)? };
         result?;
-        Ok(Box::new(MemoryFile { disk: self.clone(), entry: entry.clone(), number }))
+        Ok(Box::new(MemoryFile { disk: self.clone(), entry: entry.clone(), number, position: 0 }))
     }
 
     fn open(&self, entry: &Entry, _access: Access) -> io::Result<Box<dyn DiskFile>> {
         let mut medium = self.medium();
         medium.operation(format!("open {entry}")).1?;
         let number = medium.number(entry).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(MemoryFile { disk: self.clone(), entry: entry.clone(), number }))
+        let position = medium.length(number);
+        Ok(Box::new(MemoryFile { disk: self.clone(), entry: entry.clone(), number, position }))
     }
 
     fn open_folder(&self, folder: Folder) -> io::Result<Box<dyn DiskFolder>> {
@@ -193,19 +194,30 @@ struct MemoryFile {
     disk: MemoryDisk,
     entry: Entry,
     number: usize,
+    /// Where the next octets go.
+    position: u64,
 }
 
-impl io::Write for MemoryFile {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+impl MemoryFile {
+    /// One operation that puts octets at the position. How many it took.
+    fn put(&self, doing: &str, octets: &[u8]) -> io::Result<usize> {
         let mut medium = self.disk.medium();
-        let (effect, result) = medium.operation(format!("write {}", self.entry));
+        let (effect, result) = medium.operation(format!("{doing} {}", self.entry));
         let taken = match effect {
             Effect::None => 0,
             Effect::Half => octets.len().div_ceil(2),
             Effect::Whole => octets.len(),
         };
-        medium.append(self.number, &octets[..taken]);
+        medium.write(self.number, self.position, &octets[..taken]);
         result.map(|()| taken)
+    }
+}
+
+impl io::Write for MemoryFile {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let taken = self.put("write", octets)?;
+        self.position += taken as u64;
+        Ok(taken)
     }
 
     /// One operation, as it is on a real disk.
@@ -220,6 +232,10 @@ impl io::Write for MemoryFile {
 }
 
 impl DiskFile for MemoryFile {
+    fn fill_ahead(&mut self, octets: usize) -> io::Result<()> {
+        self.put("fill", &vec![0; octets]).map(|_| ())
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         let mut medium = self.disk.medium();
         let (_, result) = medium.operation(format!("sync {}", self.entry));

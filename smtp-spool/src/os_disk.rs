@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, Metadata, TryLockError};
-use std::io;
+use std::io::{self, Seek as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
@@ -255,6 +255,9 @@ impl Disk for OsDisk {
     }
 }
 
+/// What a file is filled with, some at a time.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
 impl DiskFile for File {
     #[cfg(target_os = "linux")]
     fn begin_write_back(&mut self) {
@@ -262,8 +265,20 @@ impl DiskFile for File {
         let _ = fcntl::posix_fadvise(&*self, 0, 0, fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED);
     }
 
+    fn fill_ahead(&mut self, octets: usize) -> io::Result<()> {
+        let (mut offset, mut left) = (self.stream_position()?, octets);
+        while left > 0 {
+            let some = left.min(ZEROS.len());
+            self.write_all_at(&ZEROS[..some], offset)?;
+            offset += some as u64;
+            left -= some;
+        }
+        Ok(())
+    }
+
+    /// Without the times of the file, which nobody asks for.
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
+        self.sync_data()
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
@@ -323,6 +338,23 @@ mod tests {
         let expected = format!("belongs to the user with number {me}, this process is the user with number {}", me + 1);
         assert!(said.is_permission() && said.to_string().contains(&expected), "{said}");
         assert!(OsDisk::check(&path.join("inner"), me + 1).unwrap_err().is_permission());
+    }
+
+    #[test]
+    fn what_is_filled_ahead_is_written_over() {
+        let parent = tempfile::tempdir().unwrap();
+        let disk = OsDisk::create(&parent.path().join("spool")).unwrap();
+        let entry = Folder::Journal.entry("1");
+        let mut file = disk.create(&entry).unwrap();
+        file.write_all(b"one").unwrap();
+        file.fill_ahead(ZEROS.len() + 2).unwrap();
+        file.write_all(b"two").unwrap();
+        file.sync().unwrap();
+        let length = file.length().unwrap() as usize;
+        assert_eq!(length, 3 + ZEROS.len() + 2);
+        let mut read = vec![1; length];
+        disk.open(&entry, Access::Read).unwrap().read_at(0, &mut read).unwrap();
+        assert_eq!((&read[..6], read[6..].iter().all(|octet| *octet == 0)), (&b"onetwo"[..], true));
     }
 
     #[test]

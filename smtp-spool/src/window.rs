@@ -58,6 +58,23 @@ impl Window {
         Ok(count)
     }
 
+    /// Fetches anew what is asked for next.
+    pub(crate) fn forget(&mut self) {
+        self.fetched.clear();
+    }
+
+    /// Whether nothing but zeros stands from a place on to the end.
+    pub(crate) fn is_blank_from(&mut self, mut offset: u64) -> Result<bool, ReadError> {
+        while offset < self.end {
+            let octets = (self.end - offset).min(WINDOW_OCTETS as u64);
+            if self.read(offset, octets as usize)?.iter().any(|octet| *octet != 0) {
+                return Ok(false);
+            }
+            offset += octets;
+        }
+        Ok(true)
+    }
+
     /// Where in `fetched` these octets lie, if they do.
     fn place_of(&self, offset: u64, octets: usize) -> Option<usize> {
         let begin = usize::try_from(offset.checked_sub(self.start)?).ok()?;

@@ -177,7 +177,9 @@ fn a_small_message_is_written_to_the_journal_and_synced() {
     let spool = open(&disk).unwrap();
     let batch = ["write journal/00000001", "sync journal/00000001"];
     let first = ["open journal", "create journal/00000001", "sync journal"];
-    assert_eq!(operations_of(&disk, &spool, "a", 10), [&first[..], &batch[..]].concat());
+    let filled = [batch[0], "fill journal/00000001", batch[1]];
+    assert_eq!(operations_of(&disk, &spool, "a", 10), [&first[..], &filled[..]].concat());
+    assert_eq!(operations_of(&disk, &spool, "c", 10), batch);
     assert_eq!(operations_of(&disk, &spool, "b", 100_000), batch);
 }
 

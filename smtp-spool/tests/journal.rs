@@ -82,8 +82,9 @@ fn every_flipped_octet_of_a_segment() {
         let is_closed = entries(&whole, Folder::Journal).len() == 2;
         let segment = segments(&whole).remove(0);
         let octets = whole.octets(&segment).unwrap();
-        let length = octets.len() / 3;
-        for place in 0..octets.len() {
+        let written = without_zeros(&octets).len();
+        let length = written / 3;
+        for place in 0..written {
             let mut damaged = octets.clone();
             damaged[place] ^= if place % 2 == 0 { 0x01 } else { 0x80 };
             let disk = whole.duplicate();
@@ -115,17 +116,20 @@ fn every_flipped_octet_of_a_segment() {
     }
 }
 
-/// A segment that was cut short loses what was cut off and nothing else.
+/// A segment that was cut short, or whose end was not written over the zeros that were there, loses that and nothing else.
 #[test]
 fn every_truncated_length_of_a_segment() {
     let whole = three_killed();
     let segment = segments(&whole).remove(0);
-    let octets = whole.octets(&segment).unwrap();
+    let filled = whole.octets(&segment).unwrap();
+    let octets = without_zeros(&filled);
     let ends: Vec<_> =
         octets.windows(6).enumerate().filter(|(_, window)| *window == b" END\r\n").map(|(at, _)| at + 6).collect();
-    for length in 0..=octets.len() {
+    for (length, is_filled) in (0..=octets.len()).flat_map(|length| [(length, false), (length, true)]) {
         let disk = whole.duplicate();
-        disk.plant(&segment, &octets[..length]);
+        let mut torn = octets[..length].to_vec();
+        torn.resize(if is_filled { filled.len() } else { length }, 0);
+        disk.plant(&segment, &torn);
         let expected = ends.iter().filter(|end| **end <= length).count();
         let (spool, report) = open(&disk);
         assert_eq!(report.queued_messages, expected, "length {length}");
@@ -142,7 +146,7 @@ fn damage_is_announced_and_moved_to_corrupt() {
     let disk = three();
     let segment = segments(&disk).remove(0);
     let mut octets = disk.octets(&segment).unwrap();
-    let length = octets.len() / 3;
+    let length = without_zeros(&octets).len() / 3;
     // The end mark of the first message.
     octets[length - 4] ^= 1;
     disk.plant(&segment, &octets);
@@ -165,7 +169,7 @@ fn a_message_within_a_message_stays_text() {
     let disk = three_killed();
     let segment = segments(&disk).remove(0);
     // With a nonce that is not that of the next segment, since nobody can know that.
-    let forged = disk.octets(&segment).unwrap();
+    let forged = without_zeros(&disk.octets(&segment).unwrap()).to_vec();
     let disk = MemoryDisk::new();
     let (spool, _) = open(&disk);
     put(&spool, "carrier", &forged, Due::At(0)).unwrap();
@@ -243,7 +247,7 @@ fn a_message_that_is_in_a_file_as_well_counts_once() {
     let disk = three_killed();
     let segment = segments(&disk).remove(0);
     let octets = disk.octets(&segment).unwrap();
-    let length = octets.len() / 3;
+    let length = without_zeros(&octets).len() / 3;
     disk.plant(&Folder::New.entry("one"), &octets[LINE_OCTETS..length]);
     let (spool, report) = open(&disk);
     assert_eq!((report.queued_messages, report.corrupt.len()), (3, 0));
@@ -269,6 +273,41 @@ fn a_full_segment_is_followed_by_another() {
     let fixture = fixture.reopened();
     assert_eq!(fixture.reader.list().unwrap().count(), count);
     assert!(content(&fixture.reader, "m000") == large && content(&fixture.reader, &last) == large);
+}
+
+/// Zeros ahead make syncs cheaper and are nothing else: a disk that has no room for them takes messages all the same.
+#[test]
+fn zeros_that_find_no_room_cost_no_message() {
+    let disk = MemoryDisk::new();
+    let (spool, _) = open(&disk);
+    let fills = || disk.operations().iter().filter(|operation| operation.starts_with("fill ")).count();
+    // Behind the making of the segment and the message.
+    disk.fail_at(disk.operations().len() + 4, Fault::Error(std::io::ErrorKind::StorageFull));
+    for number in 0..100 {
+        put(&spool, &format!("m{number:03}"), b"text\r\n", Due::Kept).unwrap();
+    }
+    assert_eq!(fills(), 1, "{:?}", disk.operations());
+    assert_eq!(open(&disk.survivors(2).remove(0)).1.kept_messages, 100);
+}
+
+/// Not more zeros than messages, so that a journal that stays short wastes little; and none for messages that are large.
+#[test]
+fn as_many_octets_are_filled_ahead_as_there_are() {
+    let disk = MemoryDisk::new();
+    let (spool, _) = open(&disk);
+    for number in 0..300 {
+        put(&spool, &format!("m{number:03}"), &[b'x'; 1_000], Due::Kept).unwrap();
+        let octets = disk.octets(&segments(&disk).remove(0)).unwrap();
+        let written = without_zeros(&octets).len();
+        assert!(octets.len() >= written && octets.len() <= 2 * written + 4_096, "{} of {written}", octets.len());
+    }
+    let fills = disk.operations().iter().filter(|operation| operation.starts_with("fill ")).count();
+    assert!((5..=10).contains(&fills), "{fills}");
+
+    let disk = MemoryDisk::new();
+    let (spool, _) = open(&disk);
+    put(&spool, "large", &[b'x'; 100_000], Due::Kept).unwrap();
+    assert!(!disk.operations().iter().any(|operation| operation.starts_with("fill ")));
 }
 
 /// Everybody whose message was in a batch that could not be synced is told, nobody else, and no start finds a trace.

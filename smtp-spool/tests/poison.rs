@@ -25,7 +25,7 @@ fn file(due: Due) -> Vec<u8> {
     let segment = disk.list(Folder::Journal).unwrap().remove(0);
     let octets = disk.octets(&Folder::Journal.entry(segment)).unwrap();
     let line = octets.iter().position(|octet| *octet == b'\n').unwrap();
-    octets[line + 1..].to_vec()
+    without_zeros(&octets[line + 1..]).to_vec()
 }
 
 /// A disk on which a good message lies beside this file.

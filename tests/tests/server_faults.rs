@@ -64,6 +64,12 @@ fn every_operation_fails_once() {
                     disk.fail_at(operation, fault);
                     let reply = send(&mut peer, &content);
                     let name = disk.operations()[operation].clone();
+                    if name.starts_with("fill ") {
+                        // Nothing of the message was at stake, and its sync has succeeded.
+                        assert!(reply.starts_with("250 "), "{fault:?} at {operation} ({name}): {reply}");
+                        assert!(server.only_stored().content == content.as_bytes());
+                        continue;
+                    }
                     assert!(reply.starts_with(code), "{fault:?} at {operation} ({name}): {reply}");
                     assert_eq!(server.stored(), [], "{fault:?} at {operation} ({name})");
                     assert!(send(&mut peer, "next\r\n").starts_with("250 "), "{fault:?} at {operation} ({name})");

@@ -60,9 +60,8 @@ pub(crate) fn read(disk: &dyn Disk, id: SegmentId) -> Result<Segment, ReadError>
         Err(part) if !gone.contains(&part.offset) => damage.push(part),
         Ok(_) | Err(_) => {}
     })?;
-    if is_open && understood < window.end() {
-        let octets = window.end() - understood;
-        log::info!("{}: the last {octets} octets were not committed, and do not count", id.entry());
+    if is_open && !window.is_blank_from(understood)? {
+        log::info!("{}: what stands from octet {understood} on was not committed, and does not count", id.entry());
     }
     Ok(Segment { id, alive, damage, end, understood })
 }

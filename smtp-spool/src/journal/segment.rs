@@ -10,6 +10,8 @@
 //!
 //! The nonce is random and stands in the name of the segment, too, so that nobody can write the beginning of a message into a
 //! message: where a segment is damaged, the next line with the nonce is where messages go on.
+//!
+//! Behind the last message of a segment that is being written there may be zeros, over which the next ones go.
 
 use std::fmt;
 
@@ -136,8 +138,15 @@ pub(crate) fn scan(
             Err(error) => return Err(error),
         };
         let next = scan.next_message(window, offset + 1)?;
-        if next.is_none() && end == End::Open {
-            break;
+        if end == End::Open {
+            if next.is_none() {
+                break;
+            }
+            // It may have been written over zeros after we looked at it and before we found the next one.
+            window.forget();
+            if scan.message(window, offset).is_ok() {
+                continue;
+            }
         }
         let next = next.unwrap_or(last);
         match scan.behind_damaged_line(window, offset, next) {
@@ -226,5 +235,76 @@ impl Scan {
         let begin = offset + LINE_OCTETS as u64;
         let octets = next.checked_sub(begin).ok_or(ReadError::Corrupt("it is too short"))?;
         self.message_at(window, begin, octets, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::disk::{Disk as _, DiskFile};
+    use crate::{Due, Envelope, MemoryDisk, Options, Spool, Store as _};
+
+    /// A segment into which messages are written behind the back of a reader: its first two looks find zeros.
+    struct Late {
+        octets: Vec<u8>,
+        looks: AtomicUsize,
+    }
+
+    impl io::Write for Late {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl DiskFile for Late {
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+            let there = self.octets.get(offset as usize..).unwrap_or_default();
+            let count = there.len().min(buffer.len());
+            match self.looks.fetch_add(1, Ordering::Relaxed) {
+                0 | 1 => buffer[..count].fill(0),
+                _ => buffer[..count].copy_from_slice(&there[..count]),
+            }
+            Ok(count)
+        }
+
+        fn length(&self) -> io::Result<u64> {
+            Ok(self.octets.len() as u64)
+        }
+    }
+
+    #[test]
+    fn what_is_written_while_a_reader_looks_is_not_taken_for_damage() {
+        let disk = MemoryDisk::new();
+        let (spool, _) = Spool::open_on(Arc::new(disk.clone()), Options::default()).unwrap();
+        let envelope = "RECEIVED 1\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.org>\r\n";
+        // Together more than the reader fetches at once, so that all it finds at first is the last of them.
+        for (id, octets) in [("first", 10), ("second", WINDOW_OCTETS + 1_000), ("third", 10)] {
+            let mut incoming = spool.begin(None).unwrap();
+            incoming.write_all(&vec![b'x'; octets]).unwrap();
+            incoming.commit(&id.parse().unwrap(), &Envelope::parse(envelope).unwrap(), Due::Kept).unwrap();
+        }
+        let name = disk.list(Folder::Journal).unwrap().remove(0).into_string().unwrap();
+        let segment = SegmentId::parse(&name).unwrap();
+        let octets = disk.octets(&segment.entry()).unwrap();
+        let file = Late { octets, looks: AtomicUsize::new(0) };
+        let mut found = Vec::new();
+        let mut window = Window::new(Box::new(file)).unwrap();
+        scan(&mut window, segment, 0, End::Open, false, |part| {
+            found.push(part.map(|(_, layout)| layout.id.to_string()));
+        })
+        .unwrap();
+        assert_eq!(found, ["first", "second", "third"].map(|id| Ok(id.to_owned())));
     }
 }

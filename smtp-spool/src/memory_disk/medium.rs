@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use super::Fault;
@@ -31,6 +32,8 @@ pub(super) struct MediumFile {
     pub(super) octets: Vec<u8>,
     /// As it is after a power cut, at the least.
     pub(super) durable: Vec<u8>,
+    /// Where the two may differ.
+    pub(super) unsynced: Range<usize>,
     /// A sync has failed. Later ones say that all is well, and it is not.
     is_lost: bool,
 }
@@ -149,8 +152,16 @@ impl Medium {
         folder.pending.push(Change { name: entry.name.clone(), file, is_lost: false });
     }
 
-    pub(super) fn append(&mut self, number: usize, octets: &[u8]) {
-        self.files[number].octets.extend_from_slice(octets);
+    pub(super) fn write(&mut self, number: usize, offset: u64, octets: &[u8]) {
+        let file = &mut self.files[number];
+        let begin = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = begin.saturating_add(octets.len());
+        file.octets.resize(file.octets.len().max(end), 0);
+        file.octets[begin..end].copy_from_slice(octets);
+        file.unsynced = match file.unsynced.is_empty() {
+            true => begin..end,
+            false => file.unsynced.start.min(begin)..file.unsynced.end.max(end),
+        };
     }
 
     pub(super) fn read(&self, number: usize, offset: u64, buffer: &mut [u8]) -> usize {
@@ -169,8 +180,10 @@ impl Medium {
         let file = &mut self.files[number];
         file.is_lost |= !is_successful;
         if !file.is_lost {
-            // Files only grow, and the journal is long and synced often.
-            file.durable.extend_from_slice(&file.octets[file.durable.len()..]);
+            // Not all of it: the journal is long and synced often. Files do not shrink.
+            file.durable.resize(file.octets.len(), 0);
+            let unsynced = std::mem::take(&mut file.unsynced);
+            file.durable[unsynced.clone()].copy_from_slice(&file.octets[unsynced]);
         }
     }
 
@@ -219,7 +232,7 @@ impl Medium {
 
 impl MediumFile {
     pub(super) fn durable(octets: Vec<u8>) -> Self {
-        MediumFile { durable: octets.clone(), octets, is_lost: false }
+        MediumFile { durable: octets.clone(), octets, unsynced: 0..0, is_lost: false }
     }
 }
 

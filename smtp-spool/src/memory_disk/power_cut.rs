@@ -1,8 +1,9 @@
 //! What may be found after a power cut: every combination of what was not synced.
 //!
 //! Each pending change of a name happened or did not. Each file with octets that were not synced holds the durable ones
-//! only, or all of them, or half of the rest, or all of the length with zeros in place of the rest (a file system that
-//! writes lengths before contents). The choices are independent: real file systems allow fewer, POSIX allows them all.
+//! only, or all of them, or one half of the others or the other half (a disk writes sectors in any order), or has all of the
+//! length and zeros where it has grown (a file system that writes lengths before contents). The choices are independent: real
+//! file systems allow fewer, POSIX allows them all.
 
 use std::collections::BTreeSet;
 
@@ -59,12 +60,16 @@ fn survivor(medium: &Medium, choices: &[u8], mut number: u128) -> Medium {
 
 /// The contents a file may be found with.
 fn variants(file: &MediumFile) -> Vec<Vec<u8>> {
-    // Files only grow.
-    let (durable, all) = (file.durable.len(), file.octets.len());
-    let half = file.octets[..durable + (all - durable) / 2].to_vec();
-    let mut zeros = file.durable.clone();
-    zeros.resize(all, 0);
-    BTreeSet::from([file.durable.clone(), half, zeros, file.octets.clone()]).into_iter().collect()
+    let (all, unsynced) = (&file.octets, &file.unsynced);
+    let middle = unsynced.start + unsynced.len() / 2;
+    let mut first_half = file.durable.clone();
+    first_half.resize(first_half.len().max(middle), 0);
+    first_half[unsynced.start..middle].copy_from_slice(&all[unsynced.start..middle]);
+    let mut grown = file.durable.clone();
+    grown.resize(all.len(), 0);
+    let mut second_half = grown.clone();
+    second_half[middle..unsynced.end].copy_from_slice(&all[middle..unsynced.end]);
+    BTreeSet::from([file.durable.clone(), first_half, second_half, grown, all.clone()]).into_iter().collect()
 }
 
 #[cfg(test)]
@@ -111,9 +116,28 @@ mod tests {
         drop(written(&disk));
         disk.rename(&temporary(), &last()).unwrap();
         disk.open_folder(Folder::New).unwrap().sync().unwrap();
-        let partial = [&b""[..], b"ma", b"\0\0\0\0"].map(|octets| Some(octets.to_vec()));
+        let partial = [&b""[..], b"ma", b"\0\0il", b"\0\0\0\0"].map(|octets| Some(octets.to_vec()));
         let partial = BTreeSet::from_iter(partial.into_iter().chain([whole]));
         assert_eq!(found(&disk), partial, "without a sync of the file");
+    }
+
+    /// What is written over zeros arrives in any order.
+    #[test]
+    fn a_file_that_was_filled_has_its_length() {
+        let disk = MemoryDisk::new();
+        let mut file = disk.create(&last()).unwrap();
+        disk.open_folder(Folder::New).unwrap().sync().unwrap();
+        file.write_all(b"one ").unwrap();
+        file.fill_ahead(6).unwrap();
+        file.sync().unwrap();
+        file.write_all(b"mail").unwrap();
+        assert_eq!(disk.octets(&last()).unwrap(), b"one mail\0\0");
+        let expected = ["one \0\0\0\0\0\0", "one ma\0\0\0\0", "one \0\0il\0\0", "one mail\0\0"];
+        assert_eq!(found(&disk), expected.map(|octets| Some(octets.into())).into());
+        file.sync().unwrap();
+        file.write_all(b" end").unwrap();
+        assert!(found(&disk).contains(&Some(b"one mail\0\0".to_vec())));
+        assert_eq!(disk.octets(&last()).unwrap(), b"one mail end");
     }
 
     /// As it was seen on ext4: the sync after a failed one says that all is well, and the data is lost.

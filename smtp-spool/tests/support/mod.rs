@@ -121,3 +121,9 @@ pub(crate) fn with_options(options: Options, test: impl Fn(Fixture)) {
     test(Fixture::in_memory(options));
     test(Fixture::in_directory(options));
 }
+
+/// A segment without the zeros that were filled in behind what is written.
+pub(crate) fn without_zeros(segment: &[u8]) -> &[u8] {
+    let end = segment.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+    &segment[..end]
+}

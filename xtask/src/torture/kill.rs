@@ -25,7 +25,7 @@ const SIZES: [usize; 3] = [900, 200_000, 1_500];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Calls that commit a message. Each of their numbers must be reached by the sweep.
-const COMMITTING: [&str; 4] = ["writev", "fsync", "renameat2", "openat"];
+const COMMITTING: [&str; 6] = ["writev", "pwrite64", "fdatasync", "fsync", "renameat2", "openat"];
 
 /// Calls by which a start changes or reads the spool. The many others of a start belong to the loader.
 const AT_START: &str =
