@@ -22,7 +22,8 @@
 //!
 //! **Delivered twice is there once.** A message is delivered at least once: after a crash the queue delivers again what
 //! may have arrived. So its name is not made up on arrival but from its id and its recipient ([`UniqueName`]), and a
-//! message whose name stands in `new/`, or in `cur/` with any marks behind it, is not written again. Three windows
+//! message whose name stands in `new/`, or in `cur/` with any marks behind it, is not written again. Only who knows that there
+//! was no earlier try ([`Earlier`]) need not look. Three windows
 //! remain in which a second copy appears, all of them only in the moment after a crash: the reader has moved the
 //! message to another folder, or removed it, or changes its marks at the very moment in which `cur/` is read.
 //!
@@ -87,6 +88,15 @@ pub struct Delivered {
     pub was_there: bool,
 }
 
+/// Whether an earlier try may have brought a message into the mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// It may: the mailbox is looked through, which takes the longer the more there is in it.
+    Possible,
+    /// This is the first.
+    Excluded,
+}
+
 /// A message that is written and not in the mailbox yet, unless it was there. Dropping it takes it back.
 pub struct Prepared {
     file_name: String,
@@ -148,7 +158,7 @@ impl Maildir {
         content: &mut dyn Read,
         name: &UniqueName,
     ) -> Result<Delivered, MaildirError> {
-        let prepared = self.prepare(mailbox, reverse_path, content, name);
+        let prepared = self.prepare(mailbox, reverse_path, content, name, Earlier::Possible);
         publish_all(vec![prepared]).pop().unwrap_or_else(|| Err(MaildirError::Content(io::ErrorKind::Other.into())))
     }
 
@@ -159,10 +169,11 @@ impl Maildir {
         reverse_path: &ReversePath,
         content: &mut dyn Read,
         name: &UniqueName,
+        earlier: Earlier,
     ) -> Result<Prepared, MaildirError> {
         let folders = self.open.get(&self.root, &self.names(mailbox)?)?;
         let mut written = None;
-        if !folders.has(name)? {
+        if earlier == Earlier::Excluded || !folders.has(name)? {
             let mut temporary = folders.create(name)?;
             letter::write(mailbox, reverse_path, content, &mut temporary)?;
             written = Some(temporary.finish(name.clone()));

@@ -144,7 +144,7 @@ impl Engine {
             log::warn!("{old}: adopted; its removal may not be durable: {error}");
         }
         kept.keep();
-        self.enqueue(id, &message.envelope, message.due);
+        self.enqueue(id, &message.envelope, message.due, false);
         log::info!("id={id} adopted from the maildrop");
         Ok(Adoption::Made)
     }

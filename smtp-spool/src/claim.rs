@@ -64,6 +64,7 @@ pub struct Claim {
     lane: Lane,
     recipients: Vec<(usize, RecipientState)>,
     envelope: Arc<Envelope>,
+    is_first: bool,
 }
 
 impl Claim {
@@ -75,7 +76,18 @@ impl Claim {
         recipients: Vec<(usize, RecipientState)>,
         envelope: Arc<Envelope>,
     ) -> Self {
-        Claim { token, id, lane, recipients, envelope }
+        Claim { token, id, lane, recipients, envelope, is_first: false }
+    }
+
+    /// For engines: the same, of which [`Claim::is_first`] says that it is so.
+    pub fn first(self) -> Self {
+        Claim { is_first: true, ..self }
+    }
+
+    /// Whether nobody can have delivered the message before: the engine itself has seen it come into being, and nobody has
+    /// claimed it since. After a restart it is not known, so no claim is.
+    pub fn is_first(&self) -> bool {
+        self.is_first
     }
 
     /// What tells this claim from an earlier one on the same recipients, so that a worker that was given up cannot

@@ -26,7 +26,7 @@ impl Engine {
         let taken = lock(&self.queue).take(worker, lane, max, now);
         let mut claims = Vec::with_capacity(taken.len());
         let mut failure = None;
-        for Taken { token, id, mut recipients } in taken {
+        for Taken { token, id, mut recipients, is_first } in taken {
             // The checksum is looked at here, so that no recipient ever gets a message that has changed on disk.
             match self.message(&id).and_then(MessageFile::verified) {
                 Ok(message) => {
@@ -35,7 +35,8 @@ impl Engine {
                     if *lane == Lane::reports() {
                         self.recall_remarks(&id, &envelope, &mut recipients);
                     }
-                    claims.push(Claim::new(token, id, lane.clone(), recipients, Arc::new(envelope)));
+                    let claim = Claim::new(token, id, lane.clone(), recipients, Arc::new(envelope));
+                    claims.push(if is_first { claim.first() } else { claim });
                 }
                 Err(error @ ReadError::Failed(_)) => {
                     lock(&self.queue).end(token);

@@ -215,18 +215,22 @@ impl Engine {
         *lock(&self.kept_octets)
     }
 
-    /// Lets a message that is on disk be claimed.
-    pub(crate) fn enqueue(&self, id: &MessageId, envelope: &Envelope, due: Due) {
-        if let Some(at) = due.at() {
-            let recipients = envelope.recipients.iter().map(|_| RecipientState::new(at)).collect();
-            let mut queue = lock(&self.queue);
+    /// Lets a message that is on disk be claimed. It is fresh if it has come into being just now: one that is adopted may have
+    /// been adopted, and delivered, before a power cut brought its old name back.
+    pub(crate) fn enqueue(&self, id: &MessageId, envelope: &Envelope, due: Due, is_fresh: bool) {
+        let Some(at) = due.at() else { return };
+        let recipients = envelope.recipients.iter().map(|_| RecipientState::new(at)).collect();
+        let mut queue = lock(&self.queue);
+        if is_fresh {
+            queue.insert_fresh(id.clone(), recipients);
+        } else {
             queue.insert(id.clone(), recipients);
-            if matches!(due, Due::Withheld(_)) {
-                queue.withhold(id);
-            }
-            drop(queue);
-            self.note_change();
         }
+        if matches!(due, Due::Withheld(_)) {
+            queue.withhold(id);
+        }
+        drop(queue);
+        self.note_change();
     }
 
     /// Wakes everybody who waits.

@@ -197,7 +197,8 @@ impl Incoming for SpoolIncoming {
         match self.store(id, envelope, due)? {
             Published::Stored => {
                 kept.keep();
-                engine.enqueue(id, envelope, due);
+                // A report is made anew when it is not known what became of the first.
+                engine.enqueue(id, envelope, due, matches!(due, Due::At(_)));
                 Ok(())
             }
             Published::NameTaken => self.confirm(id),

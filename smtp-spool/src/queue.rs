@@ -27,6 +27,8 @@ struct Message {
     claims: Vec<Option<u64>>,
     /// Nobody can claim it yet.
     is_withheld: bool,
+    /// It was committed by this process, and nobody has claimed it.
+    is_fresh: bool,
     /// Held while the record of this message is written, so that claims on it take turns.
     record: Arc<Mutex<()>>,
 }
@@ -43,16 +45,31 @@ pub(crate) struct Taken {
     pub(crate) token: u64,
     pub(crate) id: MessageId,
     pub(crate) recipients: Vec<(usize, RecipientState)>,
+    /// See [`Claim::is_first`](crate::Claim::is_first).
+    pub(crate) is_first: bool,
 }
 
 impl Queue {
     /// Puts in a message. Remarks are left on disk, where listings read them.
     pub(crate) fn insert(&mut self, id: MessageId, mut recipients: Vec<RecipientState>) {
         recipients.iter_mut().for_each(|recipient| recipient.remark = String::new());
-        let message =
-            Message { claims: vec![None; recipients.len()], recipients, is_withheld: false, record: Arc::default() };
+        let message = Message {
+            claims: vec![None; recipients.len()],
+            recipients,
+            is_withheld: false,
+            is_fresh: false,
+            record: Arc::default(),
+        };
         self.messages.insert(id.clone(), message);
         self.index(&id);
+    }
+
+    /// Puts in a message that did not exist before.
+    pub(crate) fn insert_fresh(&mut self, id: MessageId, recipients: Vec<RecipientState>) {
+        self.insert(id.clone(), recipients);
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.is_fresh = true;
+        }
     }
 
     /// Lets nobody claim a message until [`Queue::admit`].
@@ -151,6 +168,7 @@ impl Queue {
         self.last_token += 1;
         let token = self.last_token;
         let message = self.messages.get_mut(&id)?;
+        let is_first = std::mem::take(&mut message.is_fresh);
         let mut taken = Vec::new();
         for (number, (state, claim)) in message.recipients.iter().zip(&mut message.claims).enumerate() {
             let is_due = state.place().is_some_and(|(standing, at)| standing == *lane && at <= now);
@@ -161,7 +179,7 @@ impl Queue {
         }
         self.claims.insert(token, OpenClaim { worker: worker.clone(), id: id.clone() });
         self.index(&id);
-        Some(Taken { token, id, recipients: taken })
+        Some(Taken { token, id, recipients: taken, is_first })
     }
 
     /// Whether a claim is open.

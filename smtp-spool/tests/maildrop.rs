@@ -318,6 +318,19 @@ fn a_hundred_at_a_time() {
     assert_eq!(open(&disk).unwrap().queued().len(), 300);
 }
 
+/// Should a power cut bring back the name of a message that was adopted and delivered, it is adopted again, so who delivers must
+/// look.
+#[test]
+fn the_first_claim_of_an_adopted_message_may_not_be_the_first() {
+    on_every_engine(|fixture| {
+        Maildrop::on(fixture.disk()).put(&id("m"), &usual_envelope(), &b"text"[..]).unwrap();
+        assert_eq!(fixture.spool.adopt(), 1);
+        let worker = WorkerId("worker".to_owned());
+        let claims = fixture.spool.claim(&worker, &Lane::unrouted(), 1, i64::MAX).unwrap();
+        assert!(!claims[0].is_first());
+    });
+}
+
 /// The same id twice, before and after it was adopted, is one message.
 #[test]
 fn an_id_counts_once() {

@@ -243,6 +243,27 @@ fn a_claim_is_exclusive_and_can_be_lost() {
     });
 }
 
+/// Who delivers looks for what an earlier try may have left, and need not if there was none: of that the spool must be certain.
+#[test]
+fn only_the_first_claim_of_a_new_message_is_the_first() {
+    on_every_engine(|fixture| {
+        let claims_of = |fixture: &Fixture, name: &str| {
+            let claims = fixture.spool.claim(&worker(), &Lane::unrouted(), 10, 0).unwrap();
+            claims.into_iter().find(|claim| claim.id().as_str() == name).unwrap()
+        };
+        put(&fixture.spool, "m", b"hello\r\n", Due::At(0)).unwrap();
+        assert!(claims_of(&fixture, "m").is_first());
+        fixture.spool.release(&worker()).unwrap();
+        assert!(!claims_of(&fixture, "m").is_first(), "that worker may have come far");
+        put(&fixture.spool, "report", b"sorry\r\n", Due::Withheld(0)).unwrap();
+        fixture.spool.admit(&id("report")).unwrap();
+        assert!(!claims_of(&fixture, "report").is_first(), "it may have been made before");
+        put(&fixture.spool, "unclaimed", b"hello\r\n", Due::At(0)).unwrap();
+        let fixture = fixture.reopened();
+        assert!(!claims_of(&fixture, "unclaimed").is_first(), "an earlier process may have delivered it");
+    });
+}
+
 /// Each has an answer of its own, and what is finished stays finished.
 #[test]
 fn many_claims_are_settled_as_one_by_one() {

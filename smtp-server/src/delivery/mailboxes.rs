@@ -11,7 +11,7 @@ use smtp_spool::Recipient;
 
 use crate::addressing::is_postmaster;
 use crate::domain_key::domain_key;
-use crate::maildir::{Delivered, Maildir, MaildirError, Prepared, UniqueName, publish_all};
+use crate::maildir::{Delivered, Earlier, Maildir, MaildirError, Prepared, UniqueName, publish_all};
 use crate::replies;
 
 /// Where the mailboxes of this host are.
@@ -90,7 +90,8 @@ impl Hand<'_> {
         let envelope = parcel.claim().envelope();
         let name = UniqueName::new(parcel.claim().id(), envelope.received_at_unix_seconds, number, self.host);
         let mut content = parcel.content().map_err(MaildirError::Content)?;
-        self.maildir.prepare(&mailbox, &envelope.reverse_path, &mut content, &name)
+        let earlier = if parcel.claim().is_first() { Earlier::Excluded } else { Earlier::Possible };
+        self.maildir.prepare(&mailbox, &envelope.reverse_path, &mut content, &name, earlier)
     }
 }
 

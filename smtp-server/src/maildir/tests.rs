@@ -134,6 +134,24 @@ fn what_was_delivered_before_is_not_delivered_again() {
     }
 }
 
+/// With tens of thousands of messages in `cur`, to look through it would take longer than the delivery.
+#[test]
+fn nobody_looks_for_an_earlier_try_when_there_was_none() {
+    let place = Place::new();
+    let deliver = |earlier| {
+        let prepared = place.maildir.prepare(&BOB.parse().unwrap(), &sender(), &mut &*CONTENT, &name(0), earlier);
+        publish_all(vec![prepared]).remove(0).unwrap()
+    };
+    let first = deliver(Earlier::Excluded);
+    // What stands in `new` is found out without a look, when the name is to be taken.
+    deliver(Earlier::Excluded);
+    assert_eq!(place.messages(), 1);
+    fs::rename(place.at("bob/new").join(&first.file_name), place.at("bob/cur").join(&first.file_name)).unwrap();
+    assert!(deliver(Earlier::Possible).was_there);
+    assert!(!deliver(Earlier::Excluded).was_there);
+    assert_eq!(place.messages(), 2);
+}
+
 /// What is on disk if the process dies behind any of the steps. The next delivery of the same message finishes it.
 #[test]
 fn a_crash_at_any_step_is_mended_by_the_next_delivery() {
