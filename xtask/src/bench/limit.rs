@@ -1,7 +1,7 @@
 //! What a server on this machine could reach at best: one as bare as the generator, without anything of ours, that answers
 //! the dialogue and says 250 when the message is on the disk.
 //!
-//! `log`: all messages go into one file that only grows. Whoever comes while it is being synced waits, and then one of those
+//! `log`: all messages go into one file, over zeros as long as not much comes at once. Whoever comes while it is being synced waits, and then one of those
 //! that wait writes for all of them, so that a sync is for many. `files`: what comes is written into a file of its own at
 //! once, which is synced at the end; for large messages, which are nothing to wait in memory.
 //!
@@ -11,6 +11,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -124,7 +125,13 @@ fn read_message(mut stream: &TcpStream, buffer: &mut [u8], output: &mut impl Wri
     }
 }
 
-/// A file that only grows.
+/// Zeros that are written ahead, over which the next batches go: their syncs have no new length to write.
+const ZEROS: usize = 1 << 20;
+
+/// Octets of a batch for which that pays, at most.
+const SMALL_BATCH_OCTETS: usize = 32 << 10;
+
+/// One file.
 struct Log {
     file: File,
     state: Mutex<State>,
@@ -137,6 +144,9 @@ struct State {
     /// What the next batch consists of, and which one that is.
     waiting: Vec<u8>,
     batch: u64,
+    /// Where it goes, and how far the file is filled with zeros.
+    end: u64,
+    filled: u64,
     /// How many batches are on the disk.
     synced: u64,
     is_syncing: bool,
@@ -168,8 +178,18 @@ impl Log {
             state.is_syncing = true;
             state.batch += 1;
             let batch = std::mem::take(&mut state.waiting);
+            let (begin, end) = (state.end, state.end + batch.len() as u64);
+            state.end = end;
+            let is_to_be_filled = end > state.filled && batch.len() <= SMALL_BATCH_OCTETS;
+            if is_to_be_filled {
+                state.filled = end + ZEROS as u64;
+            }
             drop(state);
-            let written = (&self.file).write_all(&batch).and_then(|()| self.file.sync_data());
+            let mut written = self.file.write_all_at(&batch, begin);
+            if is_to_be_filled {
+                written = written.and_then(|()| self.file.write_all_at(&vec![0; ZEROS], end));
+            }
+            let written = written.and_then(|()| self.file.sync_data());
             state = self.lock();
             (state.is_syncing, state.has_failed) = (false, written.is_err());
             state.synced += 1;
@@ -197,7 +217,9 @@ mod tests {
                 scope.spawn(move || (0..20).for_each(|_| log.append(&[writer; 10]).unwrap()));
             }
         });
-        let found = std::fs::read(scratch.at("log")).unwrap();
+        let mut found = std::fs::read(scratch.at("log")).unwrap();
+        let zeros = found.split_off(log.lock().end as usize);
+        assert!(zeros.len() <= ZEROS && zeros.iter().all(|octet| *octet == 0));
         let mut records: Vec<_> = found.chunks(10).map(<[u8]>::to_vec).collect();
         records.sort();
         assert_eq!(records, (0..8_u8).flat_map(|writer| vec![vec![writer; 10]; 20]).collect::<Vec<_>>());
