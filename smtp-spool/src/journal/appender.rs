@@ -17,10 +17,10 @@ use crate::id::MessageId;
 
 /// Octets that are filled ahead at once.
 const LEAST_FILLED_OCTETS: u64 = 4 << 10;
-const MOST_FILLED_OCTETS: u64 = 1 << 20;
+const MOST_FILLED_OCTETS: u64 = 256 << 10;
 
 /// Octets of a batch behind which something is filled ahead, at most.
-const SMALL_BATCH_OCTETS: u64 = 32 << 10;
+const SMALL_BATCH_OCTETS: u64 = 64 << 10;
 
 /// Who writes the journal.
 pub(crate) struct Appender {

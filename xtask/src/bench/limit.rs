@@ -126,10 +126,10 @@ fn read_message(mut stream: &TcpStream, buffer: &mut [u8], output: &mut impl Wri
 }
 
 /// Zeros that are written ahead, over which the next batches go: their syncs have no new length to write.
-const ZEROS: usize = 1 << 20;
+const ZEROS: usize = 256 << 10;
 
 /// Octets of a batch for which that pays, at most.
-const SMALL_BATCH_OCTETS: usize = 32 << 10;
+const SMALL_BATCH_OCTETS: usize = 64 << 10;
 
 /// One file.
 struct Log {
