@@ -15,18 +15,21 @@ use smtp_tests::scripted_server::{Answer, ReservedPort, Said, Script, ScriptedSe
 use smtp_tests::server::TestServer;
 use smtp_tests::wait_until;
 
-/// Ends the program in the middle of a batch, as a power cut would, once so many messages have arrived.
+/// Ends the program in the middle of a batch, as a power cut would, once so many more messages have arrived, or it is at its end.
 fn kill_after(server: &TestServer, arguments: &[&str], messages: usize) {
     let address = server.address.to_string();
     let all: Vec<&str> = ["send", "--server", &address].iter().chain(arguments).copied().collect();
+    let before = server.stored().len();
     let mut child = command(&all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("messages arrive", || server.stored().len() >= messages);
+    wait_until("messages arrive", || server.stored().len() >= before + messages || child.try_wait().unwrap().is_some());
     child.kill().unwrap();
     let status = child.wait().unwrap();
     assert!(status.signal() == Some(9) || status.success(), "{status}");
 }
 
-/// Killed three times and resumed: each message arrives, and twice only what is named.
+const KILLS: usize = 3;
+
+/// Killed three times and resumed: each message arrives, and more than once only what is named.
 #[test]
 fn killed_and_resumed() {
     const MESSAGES: usize = 600;
@@ -35,8 +38,8 @@ fn killed_and_resumed() {
         let file = write_file(folder.path(), "box", &mbox(0..MESSAGES));
         let server = TestServer::start();
         let arguments = ["--resume", "--parallel", parallel, &file];
-        for fraction in 1..=3 {
-            kill_after(&server, &arguments, fraction * MESSAGES / 6);
+        for _ in 0..KILLS {
+            kill_after(&server, &arguments, MESSAGES / 12);
         }
         let output = send_to(&server, &arguments, b"");
         assert_eq!(code(&output), 0, "{output:?}");
@@ -59,7 +62,8 @@ fn check_resumed(output: &Output, file: &str, arrived: &BTreeMap<usize, usize>, 
         );
     }
     let doubled = arrived.values().filter(|count| **count > 1).count();
-    assert!(doubled <= 3 * 4 && arrived.values().all(|count| *count <= 2), "{arrived:?}");
+    // A kill leaves as many in doubt as there are connections, and each kill may hit the same ones.
+    assert!(doubled <= KILLS * 4 && arrived.values().all(|count| *count <= 1 + KILLS), "{arrived:?}");
 }
 
 /// The same message twice in a batch is two messages; a message that has moved or a batch that has grown is the same.
