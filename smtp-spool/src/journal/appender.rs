@@ -165,8 +165,8 @@ fn write(open: &mut Open, items: &[Item]) -> Result<Vec<Place>, Failure> {
     Ok(places)
 }
 
-/// Sees to it that the next small batches are written over zeros: a sync that has only octets to write, and no length, takes
-/// little more than half of the time. As much again as there is, so that little is wasted on a journal that stays short.
+/// Sees to it that the next small batches are written over zeros: a sync that has only octets to write, and no length, has
+/// less to do. As much again as there is, so that little is wasted on a journal that stays short.
 fn fill_ahead(open: &mut Open, end: u64) {
     // Who writes much at once would wait longer for the zeros than for the lengths.
     if end <= open.filled || end - open.octets > SMALL_BATCH_OCTETS {
