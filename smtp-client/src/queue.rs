@@ -109,7 +109,8 @@ pub struct Settings {
     pub hostname: Domain,
     /// Threads that deliver. 32.
     pub threads: usize,
-    /// Threads that may be at work in one lane: connections to one destination. 4.
+    /// Threads that may be at work in one lane: connections to one destination, or deliveries on this host that are not held
+    /// up. 4.
     pub threads_per_lane: usize,
     /// Messages that may go one way before it is closed. 100.
     pub messages_per_carrier: usize,
@@ -230,7 +231,7 @@ impl Queue {
             // Nobody has to be called, so nobody has to be found out about.
             lanes.prove(lane);
         }
-        Ok(lanes.enter(&due))
+        Ok(lanes.enter(&due, Instant::now()))
     }
 
     /// Takes in what other processes have left, now and then. By the clock on the wall: a file system knows no other.

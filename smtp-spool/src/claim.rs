@@ -65,6 +65,7 @@ pub struct Claim {
     recipients: Vec<(usize, RecipientState)>,
     envelope: Arc<Envelope>,
     is_first: bool,
+    content: Option<Arc<[u8]>>,
 }
 
 impl Claim {
@@ -76,12 +77,23 @@ impl Claim {
         recipients: Vec<(usize, RecipientState)>,
         envelope: Arc<Envelope>,
     ) -> Self {
-        Claim { token, id, lane, recipients, envelope, is_first: false }
+        Claim { token, id, lane, recipients, envelope, is_first: false, content: None }
     }
 
     /// For engines: the same, of which [`Claim::is_first`] says that it is so.
     pub fn first(self) -> Self {
         Claim { is_first: true, ..self }
+    }
+
+    /// The same, with the content of a short message. To see that the message is whole it was read, and need not be
+    /// read again to be delivered.
+    pub(crate) fn holding(self, content: Option<Arc<[u8]>>) -> Self {
+        Claim { content, ..self }
+    }
+
+    /// The content, where it is held in memory. [`Store::content`](crate::Store::content) has it of any claim.
+    pub(crate) fn content(&self) -> Option<Arc<[u8]>> {
+        self.content.clone()
     }
 
     /// Whether nobody can have delivered the message before: the engine itself has seen it come into being, and nobody has

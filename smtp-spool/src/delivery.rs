@@ -21,6 +21,9 @@ use crate::recovery;
 use crate::state_record;
 use crate::store::{Due, Ended};
 
+/// So long a content stays in memory with its claim: that of most messages, and not much for the claims that are open at a time.
+const HELD_OCTETS: usize = 16 << 10;
+
 impl Engine {
     pub(crate) fn claim(&self, worker: &WorkerId, lane: &Lane, max: usize, now: i64) -> Result<Vec<Claim>, StoreError> {
         let taken = lock(&self.queue).take(worker, lane, max, now);
@@ -29,13 +32,14 @@ impl Engine {
         for Taken { token, id, mut recipients, is_first } in taken {
             // The checksum is looked at here, so that no recipient ever gets a message that has changed on disk.
             match self.message(&id).and_then(MessageFile::verified) {
-                Ok(message) => {
+                Ok(mut message) => {
+                    let content = message.short_content(HELD_OCTETS);
                     let envelope = message.into_layout().envelope;
                     // A report repeats what was said last; the queue does not remember that.
                     if *lane == Lane::reports() {
                         self.recall_remarks(&id, &envelope, &mut recipients);
                     }
-                    let claim = Claim::new(token, id, lane.clone(), recipients, Arc::new(envelope));
+                    let claim = Claim::new(token, id, lane.clone(), recipients, Arc::new(envelope)).holding(content);
                     claims.push(if is_first { claim.first() } else { claim });
                 }
                 Err(error @ ReadError::Failed(_)) => {
@@ -98,6 +102,9 @@ impl Engine {
     }
 
     pub(crate) fn content(&self, claim: &Claim) -> Result<Content, StoreError> {
+        if let Some(octets) = claim.content() {
+            return Ok(Content::held(octets));
+        }
         let message = self.message(claim.id());
         message
             .map(MessageFile::into_content)
@@ -210,6 +217,7 @@ impl Engine {
         let mut written = Ok(());
         if !changes.iter().all(|(_, change)| matches!(change, Change::Outcome(Outcome::Routed(_)))) {
             let lines = self.lines(id, changes);
+            self.note_record(id);
             written = durable::append(&*self.disk, &Folder::State.entry(id.as_str()), &lines);
         }
         self.apply(id, changes);
@@ -264,13 +272,7 @@ impl Engine {
             result = result.and(removed);
         }
         result?;
-        for id in &ids {
-            match self.disk.remove(&Folder::State.entry(id.as_str())) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        ids.into_iter().try_for_each(|id| self.remove_record(id))
     }
 
     /// Gives a message of the journal a file of its own, so that it does not keep a whole segment on the disk. If that fails it

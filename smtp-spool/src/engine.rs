@@ -54,6 +54,8 @@ struct Ids {
     withheld: HashSet<MessageId>,
     /// All that may have files of their own in `new/`, so that the disk need not be asked for each message.
     in_files: HashSet<MessageId>,
+    /// All that may have records in `state/`, for the same reason.
+    in_records: HashSet<MessageId>,
 }
 
 impl Engine {
@@ -63,7 +65,7 @@ impl Engine {
             disk,
             options,
             queue: Mutex::new(recovered.queue),
-            ids: Mutex::new(Ids { in_files: recovered.files, ..Ids::default() }),
+            ids: Mutex::new(Ids { in_files: recovered.files, in_records: recovered.records, ..Ids::default() }),
             turn_is_over: Condvar::new(),
             kept_octets: Mutex::new(recovered.kept_octets),
             next_temporary: AtomicU64::new(0),
@@ -192,6 +194,22 @@ impl Engine {
     /// Whether a message may have a file of its own.
     pub(crate) fn may_have_file(&self, id: &MessageId) -> bool {
         lock(&self.ids).in_files.contains(id)
+    }
+
+    /// A message may have a record from here on.
+    pub(crate) fn note_record(&self, id: &MessageId) {
+        lock(&self.ids).in_records.insert(id.clone());
+    }
+
+    /// Removes the record of a message, if it may have one.
+    pub(crate) fn remove_record(&self, id: &MessageId) -> std::io::Result<()> {
+        if lock(&self.ids).in_records.contains(id) {
+            match self.disk.remove(&Folder::State.entry(id.as_str())) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => drop(lock(&self.ids).in_records.remove(id)),
+            }
+        }
+        Ok(())
     }
 
     /// Counts a message among the kept ones, for good if [`Reservation::keep`] is called.

@@ -18,6 +18,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io;
+use std::sync::Arc;
 
 use crc32fast::Hasher;
 
@@ -149,16 +150,22 @@ impl MessageFile {
         Ok(self)
     }
 
+    /// The content, if it has no more octets than this and can be read.
+    pub(crate) fn short_content(&mut self, most_octets: usize) -> Option<Arc<[u8]>> {
+        let octets = usize::try_from(self.layout.content_octets).ok().filter(|octets| *octets <= most_octets)?;
+        self.window.read(self.begin + HEADER.len() as u64, octets).ok().map(Arc::from)
+    }
+
     /// The content, to be read from its start.
     pub(crate) fn into_content(self) -> Content {
         let left = self.layout.content_octets;
-        Content { window: self.window, offset: self.begin + HEADER.len() as u64, left }
+        Content(Source::File { window: self.window, offset: self.begin + HEADER.len() as u64, left })
     }
 
     /// All of it, as it would stand in a file of its own.
     pub(crate) fn into_octets(self) -> Content {
         let left = self.layout.octets;
-        Content { window: self.window, offset: self.begin, left }
+        Content(Source::File { window: self.window, offset: self.begin, left })
     }
 }
 
@@ -242,21 +249,33 @@ fn begins_as_message(window: &mut Window) -> Result<bool, ReadError> {
 }
 
 /// The content of a message, octet for octet.
-pub struct Content {
-    window: Window,
-    offset: u64,
-    left: u64,
+pub struct Content(Source);
+
+enum Source {
+    File { window: Window, offset: u64, left: u64 },
+    Memory(io::Cursor<Arc<[u8]>>),
+}
+
+impl Content {
+    /// Of a message that was read already.
+    pub(crate) fn held(octets: Arc<[u8]>) -> Self {
+        Content(Source::Memory(io::Cursor::new(octets)))
+    }
 }
 
 impl io::Read for Content {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.window.read_some(self.offset, &mut buffer[..wanted])?;
+        let (window, offset, left) = match &mut self.0 {
+            Source::File { window, offset, left } => (window, offset, left),
+            Source::Memory(octets) => return octets.read(buffer),
+        };
+        let wanted = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = window.read_some(*offset, &mut buffer[..wanted])?;
         if count == 0 && wanted > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.offset += count as u64;
-        self.left -= count as u64;
+        *offset += count as u64;
+        *left -= count as u64;
         Ok(count)
     }
 }

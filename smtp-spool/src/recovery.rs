@@ -58,6 +58,8 @@ pub(crate) struct Recovered {
     pub(crate) next_segment: u64,
     /// Messages in files of their own, and whatever else has the name of one there.
     pub(crate) files: HashSet<MessageId>,
+    /// Messages that may have records.
+    pub(crate) records: HashSet<MessageId>,
     /// A part of the journal could not be read: which messages lie there is not known.
     is_journal_partial: bool,
     /// Reports that are to be made sure of before anybody claims them.
@@ -246,8 +248,12 @@ impl Recovered {
         match id(name) {
             None if entry == lifetime::entry() => {}
             None => self.leave(&entry, "the name is not a message id"),
-            Some(id) if self.is_journal_partial || self.files.contains(&id) || self.journal.contains(&id) => {}
-            Some(_) => self.remove(disk, &entry),
+            Some(id) => {
+                if !self.is_journal_partial && !self.files.contains(&id) && !self.journal.contains(&id) {
+                    self.remove(disk, &entry);
+                }
+                self.records.insert(id);
+            }
         }
     }
 

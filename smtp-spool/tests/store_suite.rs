@@ -334,6 +334,25 @@ fn a_claim_takes_at_most_so_many_and_the_longest_due_first() {
     });
 }
 
+/// One that was left would speak for the next message of that id, if a sender gives it again.
+#[test]
+fn the_record_of_a_message_goes_with_it() {
+    for is_restarted in [false, true] {
+        on_every_engine(|fixture| {
+            put(&fixture.spool, "m", b"", Due::At(0)).unwrap();
+            let claim = claim_one(&fixture.spool, &Lane::unrouted(), 0);
+            let put_off = [0, 1].map(|number| (number, Outcome::Deferred("450 4.2.0 not now".to_owned())));
+            assert_eq!(fixture.spool.settle(claim, &put_off, Settlement::RetryAt(10)).unwrap(), Settled::Ok);
+            assert_eq!(fixture.disk().list(Folder::State).unwrap(), ["m"]);
+            let fixture = if is_restarted { fixture.reopened() } else { fixture };
+            let claim = claim_one(&fixture.spool, &Lane::unrouted(), 10);
+            let taken = [0, 1].map(|number| (number, delivered()));
+            assert_eq!(fixture.spool.settle(claim, &taken, Settlement::Done).unwrap(), Settled::Ok);
+            assert!(fixture.disk().list(Folder::State).unwrap().is_empty(), "{} {is_restarted}", fixture.name);
+        });
+    }
+}
+
 #[test]
 fn waiting_ends_with_a_change_and_sleeps_through_none() {
     on_every_engine(|fixture| {

@@ -189,7 +189,6 @@ fn what_is_put_off_is_tried_again() {
     assert_eq!(world.mailbox("<b@far.test>").len(), 1);
 }
 
-/// One report for both who do not exist, with what the other host said, from nobody; the third is delivered.
 /// A mailbox of this host that cannot be written is a place to wait like any other.
 #[test]
 fn who_waits_for_a_mailbox_stands_in_its_lane() {
@@ -259,6 +258,37 @@ fn a_mailbox_does_not_wait_behind_black_holes() {
     runner.stop();
 }
 
+/// All who deliver on this host stand in mailboxes that do not answer. They are helped, without anything that wakes anybody.
+#[test]
+fn a_mailbox_does_not_wait_behind_mailboxes_that_hang() {
+    let (let_go, hangs) = std::sync::mpsc::channel::<()>();
+    let hangs = Mutex::new(hangs);
+    let world = World::new(move |name, _| {
+        if name.contains("hangs") {
+            // Both wait here, one behind the other.
+            let _ = hangs.lock().unwrap().recv();
+        }
+        yes()
+    });
+    let spool = open(&MemoryDisk::new()).unwrap();
+    let settings = Settings { threads: 4, threads_per_lane: 2, ..Settings::new("mx.here.test".parse().unwrap()) };
+    let clock = world.clone();
+    let clock = Box::new(move || clock.now());
+    let queue = Queue::with_clock(Arc::new(spool.clone()), world.clone(), world.clone(), settings, clock).unwrap();
+    let mut runner = Runner::start(queue).unwrap();
+    // Dropped before the runner, which waits for its threads, whatever fails.
+    let let_go = let_go;
+    for (id, name) in [("h1", "<hangs1@near.test>"), ("h2", "<hangs2@near.test>")] {
+        put(&spool, id, "<>", &[name]).unwrap();
+        wait_until("it holds a thread", || world.tries(name).len() == 1);
+    }
+    put(&spool, "m", "<>", &["<bob@near.test>"]).unwrap();
+    wait_until("it is in the mailbox", || !world.mailbox("<bob@near.test>").is_empty());
+    drop(let_go);
+    runner.stop();
+}
+
+/// One report for both who do not exist, with what the other host said, from nobody; the third is delivered.
 #[test]
 fn the_sender_hears_of_failures_once() {
     let world = World::new(|name, _| if name.starts_with("<no") { no() } else { yes() });

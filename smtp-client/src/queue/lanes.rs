@@ -1,6 +1,7 @@
 //! Which lane a free thread turns to: so that what is slow or dead does not hold up the rest.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use smtp_spool::Lane;
 
@@ -13,10 +14,14 @@ use super::step::Way;
 /// | led somewhere last time | as many as are allowed in one lane | all |
 /// | led nowhere last time | one | a quarter |
 /// | not known yet | one, until it has taken a message | half, with those that led nowhere |
+/// | calls nobody: routing, and delivery on this host; reports | as many as are allowed in one lane, and one more each time that nobody has come for a second | all |
+///
+/// On this host threads wait for one disk, and that takes more at once from few of them. If they are held up there, by a mailbox
+/// on a file server that does not answer, for one, others come to their help.
 ///
 /// A call to a black hole holds its thread until the time is over. So that a destination for which much is waiting need not
 /// wait until that many calls are over, it gets a thread of another quarter: if more is waiting for it than for any that is
-/// being tried. The last quarter is for those that are known to live, and for routing and reports, which call nobody.
+/// being tried. The last quarter is for those that are known to live, and for those that call nobody.
 #[derive(Debug)]
 pub(super) struct Lanes {
     threads: usize,
@@ -35,6 +40,8 @@ struct Busy {
     threads: usize,
     /// How many were waiting in the lane when the first of them came.
     waiting: usize,
+    /// When the last of them came.
+    entered: Instant,
 }
 
 /// What is held up by lanes that may lead nowhere.
@@ -46,6 +53,9 @@ struct Trying {
     /// The most that were waiting in one of them.
     most_waiting: usize,
 }
+
+/// When nobody has come for so long into a lane that calls nobody, and all its places are taken, those who are there are held up.
+const HELD_UP: Duration = Duration::from_secs(1);
 
 /// Lanes that are remembered. Beyond that they are all forgotten, which costs time and loses nothing.
 const KNOWN_LANES: usize = 100_000;
@@ -64,17 +74,19 @@ impl Lanes {
     }
 
     /// Picks one of these lanes, each with how many wait there, and takes a place in it.
-    pub(super) fn enter(&mut self, due: &[(Lane, usize)]) -> Option<Lane> {
+    pub(super) fn enter(&mut self, due: &[(Lane, usize)], now: Instant) -> Option<Lane> {
         let trying = self.trying();
         let first = if due.is_empty() { 0 } else { self.turn % due.len() };
         let (behind, front) = due.split_at(first);
-        let found = front.iter().chain(behind).find(|(lane, waiting)| self.has_place(lane, *waiting, &trying));
+        let found = front.iter().chain(behind).find(|(lane, waiting)| self.has_place(lane, *waiting, &trying, now));
         let Some((lane, waiting)) = found else {
             self.is_place_wanted |= !due.is_empty();
             return None;
         };
         self.turn = self.turn.wrapping_add(1);
-        self.busy.entry(lane.clone()).or_insert(Busy { threads: 0, waiting: *waiting }).threads += 1;
+        let busy = self.busy.entry(lane.clone()).or_insert(Busy { threads: 0, waiting: *waiting, entered: now });
+        busy.threads += 1;
+        busy.entered = now;
         Some(lane.clone())
     }
 
@@ -93,11 +105,14 @@ impl Lanes {
         trying
     }
 
-    fn has_place(&self, lane: &Lane, waiting: usize, trying: &Trying) -> bool {
+    fn has_place(&self, lane: &Lane, waiting: usize, trying: &Trying, now: Instant) -> bool {
         let part = |quarters: usize| (self.threads * quarters / 4).max(1);
-        let at_work = self.busy.get(lane).map_or(0, |busy| busy.threads);
+        let busy = self.busy.get(lane);
+        let at_work = busy.map_or(0, |busy| busy.threads);
         match self.known.get(lane) {
-            _ if calls_nobody(lane) => true,
+            _ if calls_nobody(lane) => {
+                at_work < self.per_lane || busy.is_some_and(|busy| now.duration_since(busy.entered) >= HELD_UP)
+            }
             Some(true) => at_work < self.per_lane,
             Some(false) => at_work == 0 && trying.dead < part(1) && trying.threads < part(2),
             None if at_work > 0 => false,
@@ -158,8 +173,16 @@ mod tests {
         (0..count).map(|number| (lane(&format!("{prefix}{number}")), 2)).collect()
     }
 
+    fn enter(lanes: &mut Lanes, due: &[(Lane, usize)]) -> Option<Lane> {
+        lanes.enter(due, Instant::now())
+    }
+
+    fn enter_all_at(lanes: &mut Lanes, due: &[(Lane, usize)], now: Instant) -> usize {
+        std::iter::from_fn(|| lanes.enter(due, now)).count()
+    }
+
     fn enter_all(lanes: &mut Lanes, due: &[(Lane, usize)]) -> Vec<Lane> {
-        let mut picked: Vec<Lane> = std::iter::from_fn(|| lanes.enter(due)).collect();
+        let mut picked: Vec<Lane> = std::iter::from_fn(|| enter(lanes, due)).collect();
         picked.sort();
         picked
     }
@@ -169,7 +192,7 @@ mod tests {
         let mut all = Lanes::new(8, 2);
         let dead = lanes("dead", 20);
         for dead in &dead {
-            assert_eq!(all.enter(std::slice::from_ref(dead)).as_ref(), Some(&dead.0));
+            assert_eq!(enter(&mut all, std::slice::from_ref(dead)).as_ref(), Some(&dead.0));
             all.leave(&dead.0, Way::Dead);
         }
         assert!(all.prove(&lane("live")) && !all.prove(&lane("live")));
@@ -181,7 +204,10 @@ mod tests {
         let revived = picked[0].clone();
         all.leave(&revived, Way::Alive);
         let due = [(revived.clone(), 1)];
-        assert_eq!((all.enter(&due), all.enter(&due), all.enter(&due)), (Some(revived.clone()), Some(revived), None));
+        assert_eq!(
+            (enter(&mut all, &due), enter(&mut all, &due), enter(&mut all, &due)),
+            (Some(revived.clone()), Some(revived), None)
+        );
     }
 
     /// At the start nobody is known, and most of them may be black holes.
@@ -197,12 +223,12 @@ mod tests {
         assert!(large.iter().all(|lane| lane.as_str().starts_with("large")), "{large:?}");
         // Nobody helps there before it has taken something, and then somebody does.
         let found = large[0].clone();
-        assert_eq!(all.enter(&[(found.clone(), 9)]), None);
+        assert_eq!(enter(&mut all, &[(found.clone(), 9)]), None);
         assert!(all.prove(&found));
-        assert_eq!(all.enter(&[(found.clone(), 9)]), Some(found.clone()));
-        assert_eq!(all.enter(&[(found, 9)]), None);
+        assert_eq!(enter(&mut all, &[(found.clone(), 9)]), Some(found.clone()));
+        assert_eq!(enter(&mut all, &[(found, 9)]), None);
         // Routing is never held up.
-        assert_eq!(all.enter(&[(Lane::unrouted(), 1)]), Some(Lane::unrouted()));
+        assert_eq!(enter(&mut all, &[(Lane::unrouted(), 1)]), Some(Lane::unrouted()));
     }
 
     #[test]
@@ -211,7 +237,7 @@ mod tests {
         let due = [(lane("a"), 1)];
         for (way, others) in [(Way::Untried, 0), (Way::Dead, 0), (Way::Untried, 0), (Way::Alive, 1), (Way::Untried, 1)]
         {
-            assert_eq!(all.enter(&due), Some(lane("a")));
+            assert_eq!(enter(&mut all, &due), Some(lane("a")));
             all.leave(&lane("a"), way);
             assert!(!all.take_wanted());
             let places = enter_all(&mut all, &due);
@@ -227,14 +253,33 @@ mod tests {
         let due = [(lane("a"), 1), (lane("b"), 1), (lane("c"), 1)];
         let mut seen = Vec::new();
         for _ in 0..3 {
-            let picked = all.enter(&due).unwrap();
+            let picked = enter(&mut all, &due).unwrap();
             all.leave(&picked, Way::Alive);
             seen.push(picked);
         }
         seen.sort();
         assert_eq!(seen, due.map(|(lane, _)| lane));
-        assert_eq!(all.enter(&[]), None);
+        assert_eq!(enter(&mut all, &[]), None);
         assert!(!all.take_wanted(), "nobody wants a place where nothing is to be done");
+    }
+
+    /// Few threads find more to write at once. But a mailbox whose disk does not answer holds up nobody for long.
+    #[test]
+    fn few_deliver_here_and_more_once_those_are_held_up() {
+        for nobody_called in [Lane::unrouted(), Lane::reports()] {
+            let mut all = Lanes::new(8, 2);
+            let due = [(nobody_called.clone(), 100)];
+            let began = Instant::now();
+            assert_eq!(enter_all_at(&mut all, &due, began), 2);
+            assert_eq!(enter_all_at(&mut all, &due, began + HELD_UP / 2), 0);
+            assert!(all.take_wanted());
+            assert_eq!(enter_all_at(&mut all, &due, began + HELD_UP), 1);
+            // One of them comes and goes: the others are slow, and that is all.
+            all.leave(&nobody_called, Way::Alive);
+            all.leave(&nobody_called, Way::Alive);
+            assert_eq!(enter_all_at(&mut all, &due, began + HELD_UP * 3 / 2), 1);
+            assert_eq!(enter_all_at(&mut all, &due, began + HELD_UP * 2), 0);
+        }
     }
 
     #[test]
@@ -242,7 +287,7 @@ mod tests {
         let mut all = Lanes::new(1, 4);
         for due in lanes("a", 3) {
             for way in [Way::Dead, Way::Untried, Way::Alive] {
-                assert_eq!(all.enter(std::slice::from_ref(&due)).as_ref(), Some(&due.0));
+                assert_eq!(enter(&mut all, std::slice::from_ref(&due)).as_ref(), Some(&due.0));
                 all.leave(&due.0, way);
             }
         }

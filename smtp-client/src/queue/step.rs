@@ -15,6 +15,9 @@ use crate::quoted::Quoted;
 /// Claims that are taken at once: one at a time would be several times dearer.
 const CLAIMS: usize = 20;
 
+/// Messages that a thread routes before it looks for what is due elsewhere.
+const ROUTED_AT_ONCE: usize = 100;
+
 /// How the words begin when a recipient is given up.
 pub(super) const GIVEN_UP: &str = "given up after ";
 
@@ -41,8 +44,7 @@ impl Queue {
     pub(super) fn work(&self, worker: &WorkerId, lane: &Lane) -> Result<Way, StoreError> {
         let claims = self.store.claim(worker, lane, CLAIMS, self.now())?;
         if *lane == Lane::unrouted() {
-            self.route_all(claims)?;
-            return Ok(Way::Alive);
+            return self.route_all(worker, claims);
         }
         if *lane == Lane::reports() {
             claims.into_iter().try_for_each(|claim| self.report(claim))?;
@@ -51,9 +53,23 @@ impl Queue {
         self.carry_all(worker, lane, claims)
     }
 
+    /// Routes what is due, as long as anything is, and not for too long.
+    fn route_all(&self, worker: &WorkerId, mut claims: Vec<Claim>) -> Result<Way, StoreError> {
+        let mut routed = 0;
+        while !claims.is_empty() {
+            routed += claims.len();
+            self.route_some(claims)?;
+            if routed >= ROUTED_AT_ONCE {
+                break;
+            }
+            claims = self.store.claim(worker, &Lane::unrouted(), CLAIMS, self.now())?;
+        }
+        Ok(Way::Alive)
+    }
+
     /// Asks for each recipient where its mail goes. What ends on this host is delivered at once: a note of where it was to
     /// go would cost as much as the delivery. And together: who waits for the medium waits once for all of it.
-    fn route_all(&self, claims: Vec<Claim>) -> Result<(), StoreError> {
+    fn route_some(&self, claims: Vec<Claim>) -> Result<(), StoreError> {
         let mut here: Vec<(Lane, Vec<Claim>)> = Vec::new();
         for claim in claims {
             let numbers = claim.recipients();
