@@ -109,8 +109,7 @@ pub struct Settings {
     pub hostname: Domain,
     /// Threads that deliver. 32.
     pub threads: usize,
-    /// Threads that may be at work in one lane: connections to one destination, or deliveries on this host that are not held
-    /// up. 4.
+    /// Threads that may be at work in one lane: connections to one destination. 4.
     pub threads_per_lane: usize,
     /// Messages that may go one way before it is closed. 100.
     pub messages_per_carrier: usize,

@@ -265,20 +265,20 @@ fn a_mailbox_does_not_wait_behind_mailboxes_that_hang() {
     let hangs = Mutex::new(hangs);
     let world = World::new(move |name, _| {
         if name.contains("hangs") {
-            // Both wait here, one behind the other.
+            // They wait here, one behind the other.
             let _ = hangs.lock().unwrap().recv();
         }
         yes()
     });
     let spool = open(&MemoryDisk::new()).unwrap();
-    let settings = Settings { threads: 4, threads_per_lane: 2, ..Settings::new("mx.here.test".parse().unwrap()) };
+    let settings = Settings { threads: 5, ..Settings::new("mx.here.test".parse().unwrap()) };
     let clock = world.clone();
     let clock = Box::new(move || clock.now());
     let queue = Queue::with_clock(Arc::new(spool.clone()), world.clone(), world.clone(), settings, clock).unwrap();
     let mut runner = Runner::start(queue).unwrap();
     // Dropped before the runner, which waits for its threads, whatever fails.
     let let_go = let_go;
-    for (id, name) in [("h1", "<hangs1@near.test>"), ("h2", "<hangs2@near.test>")] {
+    for (id, name) in [("h1", "<hangs1@near.test>"), ("h2", "<hangs2@near.test>"), ("h3", "<hangs3@near.test>")] {
         put(&spool, id, "<>", &[name]).unwrap();
         wait_until("it holds a thread", || world.tries(name).len() == 1);
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use smtp_spool::Lane;
 
-use super::step::Way;
+use super::step::{CLAIMS, Way};
 
 /// Who is at work where.
 ///
@@ -14,10 +14,10 @@ use super::step::Way;
 /// | led somewhere last time | as many as are allowed in one lane | all |
 /// | led nowhere last time | one | a quarter |
 /// | not known yet | one, until it has taken a message | half, with those that led nowhere |
-/// | calls nobody: routing, and delivery on this host; reports | as many as are allowed in one lane, and one more each time that nobody has come for a second | all |
+/// | calls nobody: routing, and delivery on this host; reports | three; one more if its hands would be full, and one each time that nobody has come for a second | all |
 ///
-/// On this host threads wait for one disk, and that takes more at once from few of them. If they are held up there, by a mailbox
-/// on a file server that does not answer, for one, others come to their help.
+/// On this host threads wait for one disk, which takes more at once from few of them. They are helped when much is waiting, as it is
+/// where the disk is far away, and when they are held up, by a mailbox on a file server that does not answer, for one.
 ///
 /// A call to a black hole holds its thread until the time is over. So that a destination for which much is waiting need not
 /// wait until that many calls are over, it gets a thread of another quarter: if more is waiting for it than for any that is
@@ -53,6 +53,9 @@ struct Trying {
     /// The most that were waiting in one of them.
     most_waiting: usize,
 }
+
+/// Threads that are at work in a lane that calls nobody, however little is waiting.
+const THREADS_HERE: usize = 3;
 
 /// When nobody has come for so long into a lane that calls nobody, and all its places are taken, those who are there are held up.
 const HELD_UP: Duration = Duration::from_secs(1);
@@ -111,7 +114,8 @@ impl Lanes {
         let at_work = busy.map_or(0, |busy| busy.threads);
         match self.known.get(lane) {
             _ if calls_nobody(lane) => {
-                at_work < self.per_lane || busy.is_some_and(|busy| now.duration_since(busy.entered) >= HELD_UP)
+                let is_held_up = |busy: &Busy| now.duration_since(busy.entered) >= HELD_UP;
+                at_work < THREADS_HERE || waiting / CLAIMS >= at_work || busy.is_some_and(is_held_up)
             }
             Some(true) => at_work < self.per_lane,
             Some(false) => at_work == 0 && trying.dead < part(1) && trying.threads < part(2),
@@ -268,9 +272,9 @@ mod tests {
     fn few_deliver_here_and_more_once_those_are_held_up() {
         for nobody_called in [Lane::unrouted(), Lane::reports()] {
             let mut all = Lanes::new(8, 2);
-            let due = [(nobody_called.clone(), 100)];
+            let due = [(nobody_called.clone(), 3 * CLAIMS - 1)];
             let began = Instant::now();
-            assert_eq!(enter_all_at(&mut all, &due, began), 2);
+            assert_eq!(enter_all_at(&mut all, &due, began), 3);
             assert_eq!(enter_all_at(&mut all, &due, began + HELD_UP / 2), 0);
             assert!(all.take_wanted());
             assert_eq!(enter_all_at(&mut all, &due, began + HELD_UP), 1);
@@ -279,6 +283,8 @@ mod tests {
             all.leave(&nobody_called, Way::Alive);
             assert_eq!(enter_all_at(&mut all, &due, began + HELD_UP * 3 / 2), 1);
             assert_eq!(enter_all_at(&mut all, &due, began + HELD_UP * 2), 0);
+            // Much is waiting.
+            assert_eq!(enter_all_at(&mut all, &[(nobody_called, 5 * CLAIMS)], began + HELD_UP * 2), 3);
         }
     }
 

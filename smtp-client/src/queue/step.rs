@@ -13,7 +13,7 @@ use super::{Carrier, Parcel, Queue, Route, Said, Verdict};
 use crate::quoted::Quoted;
 
 /// Claims that are taken at once: one at a time would be several times dearer.
-const CLAIMS: usize = 20;
+pub(super) const CLAIMS: usize = 20;
 
 /// Messages that a thread routes before it looks for what is due elsewhere.
 const ROUTED_AT_ONCE: usize = 100;
