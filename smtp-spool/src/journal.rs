@@ -147,6 +147,10 @@ impl Failure {
         Failure { doing, kind: error.kind(), said: error.to_string().into() }
     }
 
+    fn broken_off(doing: &'static str) -> Self {
+        Failure::new(doing, &io::Error::other("it broke off in a panic"))
+    }
+
     /// What the one with this message is told.
     pub(crate) fn about(&self, id: &MessageId) -> StoreError {
         let source = io::Error::new(self.kind, self.said.to_string());
@@ -259,5 +263,9 @@ impl Work for Marker {
 
     fn perform(&mut self, items: Vec<Vec<(SegmentId, u64)>>) -> Result<(), Failure> {
         self.marks.add(&*self.disk, &items.concat()).map_err(|error| Failure::new("saying what is gone", &error))
+    }
+
+    fn broken_off() -> Result<(), Failure> {
+        Err(Failure::broken_off("saying what is gone"))
     }
 }

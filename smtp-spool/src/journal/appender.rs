@@ -2,7 +2,7 @@
 //!
 //! A batch is begun only when the one before it is synced. When one cannot be, the segment is closed before it
 //! ([`sidecar::close`]), and nothing is accepted until that is durable: so whatever was refused does not come back, unless the
-//! machine crashes at that very moment.
+//! machine crashes at that very moment. A batch that breaks off in a panic is such a one.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,8 @@ pub(crate) struct Appender {
     /// The number of the next segment.
     next_number: u64,
     open: Option<Open>,
-    /// A segment that must be closed before anything is accepted, and at how many octets.
+    /// A segment that must be closed before anything more is accepted, and at how many octets: what stands behind them was
+    /// refused, or is being written.
     unclosed: Option<(SegmentId, u64)>,
 }
 
@@ -56,6 +57,7 @@ impl Work for Appender {
     fn perform(&mut self, items: Vec<Item>) -> Result<(), Failure> {
         self.close_unclosed()?;
         let mut open = self.open()?;
+        self.unclosed = Some((open.id, open.octets));
         match write(&mut open, &items) {
             Ok(places) => {
                 open.octets = places.last().map_or(open.octets, Place::end);
@@ -63,10 +65,10 @@ impl Work for Appender {
                 lock(&self.index).insert(ids.into_iter().zip(places));
                 self.buffers.give_back(buffers.into_iter());
                 self.open = Some(open);
+                self.unclosed = None;
                 Ok(())
             }
             Err(failure) => {
-                self.unclosed = Some((open.id, open.octets));
                 drop(open);
                 if let Err(second) = self.close_unclosed() {
                     log::error!(
@@ -76,6 +78,10 @@ impl Work for Appender {
                 Err(failure)
             }
         }
+    }
+
+    fn broken_off() -> Result<(), Failure> {
+        Err(Failure::broken_off("writing the journal"))
     }
 }
 
