@@ -30,7 +30,7 @@ use self::page::Circumstances;
 use self::peers::Peers;
 use self::sheet::Sheet;
 use crate::workshop::failure::{ensure, fail};
-use crate::workshop::machine::{file_system, processors, raise_descriptors};
+use crate::workshop::machine::{file_system, free_bytes, processors, raise_descriptors};
 use crate::workshop::process::{is_installed, must_run};
 use crate::workshop::programs::has_run_optimised;
 use crate::workshop::scratch::Scratch;
@@ -38,6 +38,9 @@ use crate::workshop::{OrFail, Outcome};
 
 /// The least that has a middle and a spread.
 const ROUNDS: usize = 3;
+
+/// What all lines together write in one round. It stays until the end, since removing files slows down who makes some.
+const ROUND_BYTES: u64 = 16 << 30;
 
 /// What all lines stand on.
 struct Ground {
@@ -131,6 +134,18 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     }
     raise_descriptors();
     let scratch = Scratch::new("bench")?;
+    if wishes.words.is_empty() && !wishes.is_quick {
+        let wanted = ROUND_BYTES.saturating_mul(wishes.rounds as u64);
+        let free = free_bytes(scratch.path())?;
+        ensure(free >= wanted, || {
+            let place = scratch.path().parent().unwrap_or(scratch.path()).display();
+            format!(
+                "{place} has room for {} GiB, and {} are wanted; TMPDIR names another place",
+                free >> 30,
+                wanted >> 30
+            )
+        })?;
+    }
     spread_out(&scratch)?;
     let ground = Ground {
         peers: Peers::build()?,

@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::statvfs::statvfs;
+
+use super::{OrFail, Outcome};
 
 /// Thousands of connections need thousands of descriptors, here and at the server, which inherits the limit.
 pub(crate) fn raise_descriptors() {
@@ -15,6 +18,14 @@ pub(crate) fn raise_descriptors() {
 /// How many there are.
 pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How much room there is on the file system that holds a path.
+pub(crate) fn free_bytes(path: &Path) -> Outcome<u64> {
+    let found = statvfs(path).or_fail(path.display())?;
+    #[allow(clippy::useless_conversion)] // the types differ from system to system
+    let (blocks, block) = (u64::from(found.blocks_available()), u64::from(found.fragment_size()));
+    Ok(blocks.saturating_mul(block))
 }
 
 /// The type of the file system that holds a path: that of the longest mount point in front of it.
