@@ -42,6 +42,7 @@ fn page(sheet: &Sheet, circumstances: &Circumstances) -> String {
     let tables = sheet.lines().into_iter().map(|line| sheet.table(line)).collect::<Vec<_>>().join("\n");
     let replacements = [
         ("{command}", command.as_str()),
+        ("{date}", &today()),
         ("{machine}", &machine),
         ("{others}", &others(sheet)),
         ("{gaps}", &gaps),
@@ -59,6 +60,14 @@ fn others(sheet: &Sheet) -> String {
     let (least, most) =
         shares.fold((f64::INFINITY, 0.0_f64), |(least, most), row| (least.min(row.median()), most.max(row.median())));
     format!("{} to {} %", shown(least), shown(most))
+}
+
+/// In UTC.
+fn today() -> String {
+    match must_run(Command::new("date").args(["-u", "+%F"])) {
+        Ok(finished) => String::from_utf8_lossy(&finished.stdout).trim().to_owned(),
+        Err(failure) => format!("a day that nobody knows ({failure})"),
+    }
 }
 
 fn postfix_version() -> String {
