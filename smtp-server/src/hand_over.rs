@@ -1,9 +1,9 @@
 //! How a connection gets from the thread that accepted it to the session thread that was reserved for it.
 //!
 //! Of those who wait, the last to have come gets the next: its stack is still in the caches of the processors, and threads that
-//! are not needed are never touched. Whoever waits sleeps at once. In a general channel a thread first
-//! looks again and again, in the hope of something that is on its way; hundreds of threads that do so when the server starts
-//! take the processors from each other and from it.
+//! are not needed are never touched. Whoever waits sleeps at once. In a general channel a thread first looks again and again, in
+//! the hope of something that is on its way; hundreds of threads that do so when the server starts take the processors from each
+//! other and from it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

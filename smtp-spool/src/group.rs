@@ -130,6 +130,13 @@ mod tests {
         }
     }
 
+    /// So many wait for the next round.
+    fn wait_for(group: &Group<Slow>, count: usize) {
+        while lock(&group.state).waiting.len() < count {
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn who_comes_alone_waits_for_nobody_and_who_comes_meanwhile_is_served_at_once() {
         let (begun, rounds) = mpsc::channel();
@@ -146,9 +153,7 @@ mod tests {
                     })
                 })
                 .collect();
-            while lock(&group.state).waiting.len() < 5 {
-                std::thread::yield_now();
-            }
+            wait_for(&group, 5);
             let_go.send(Ok(())).unwrap();
             assert_eq!(rounds.recv().unwrap(), [1, 2, 3, 4, 5]);
             let_go.send(Ok(())).unwrap();
@@ -167,21 +172,16 @@ mod tests {
                 let group = &group;
                 scope.spawn(move || group.submit(item))
             };
-            let wait_for = |count| {
-                while lock(&group.state).waiting.len() < count {
-                    std::thread::yield_now();
-                }
-            };
             let first = submit(0);
             assert_eq!(rounds.recv().unwrap(), [0]);
             let leader = submit(1);
-            wait_for(1);
+            wait_for(&group, 1);
             let follower = submit(2);
-            wait_for(2);
+            wait_for(&group, 2);
             let_go.send(Ok(())).unwrap();
             assert_eq!(rounds.recv().unwrap(), [1, 2]);
             let next = submit(3);
-            wait_for(1);
+            wait_for(&group, 1);
             let_go.send(Err(())).unwrap();
             assert_eq!(rounds.recv().unwrap(), [3]);
             let_go.send(Ok(())).unwrap();

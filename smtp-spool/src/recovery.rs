@@ -252,6 +252,7 @@ impl Recovered {
                 if !self.is_journal_partial && !self.files.contains(&id) && !self.journal.contains(&id) {
                     self.remove(disk, &entry);
                 }
+                // Also one that could not be removed just now.
                 self.records.insert(id);
             }
         }

@@ -1,11 +1,12 @@
-//! What one thread does while another one is in the middle of a sync.
+//! What one thread does while another one is in the middle of a sync, and what is left of a commit that panics there.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
 mod support;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use smtp_spool::disk::{Access, Disk, DiskFile, DiskFolder, Entry, Folder, FreeSpace, OwnerLock, Submission};
@@ -19,21 +20,35 @@ use support::*;
 type Interlude = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 /// A disk on which one sync of a folder fails, after an interlude, and on which something happens before one sync of a file
-/// that says what is gone.
+/// that says what is gone, before one write at once to another file, or before its sync.
+#[derive(Default)]
 struct Interrupted {
     disk: MemoryDisk,
     interlude: Interlude,
     before_gone: Interlude,
+    before_write: Interlude,
+    before_sync: Interlude,
 }
 
 struct InterruptedFile {
     file: Box<dyn DiskFile>,
-    before: Interlude,
+    before_write: Interlude,
+    before_sync: Interlude,
+}
+
+fn play(interlude: &Interlude) {
+    let interlude = interlude.lock().unwrap().take();
+    interlude.into_iter().for_each(|interlude| interlude());
 }
 
 impl Write for InterruptedFile {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         self.file.write(octets)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        play(&self.before_write);
+        self.file.write_vectored(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -42,9 +57,12 @@ impl Write for InterruptedFile {
 }
 
 impl DiskFile for InterruptedFile {
+    fn fill_ahead(&mut self, octets: usize) -> io::Result<()> {
+        self.file.fill_ahead(octets)
+    }
+
     fn sync(&mut self) -> io::Result<()> {
-        let before = self.before.lock().unwrap().take();
-        before.into_iter().for_each(|before| before());
+        play(&self.before_sync);
         self.file.sync()
     }
 
@@ -59,11 +77,12 @@ impl DiskFile for InterruptedFile {
 
 impl Interrupted {
     fn file(&self, entry: &Entry, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        if entry.name.to_str().unwrap().contains(".gone") {
-            Box::new(InterruptedFile { file, before: Arc::clone(&self.before_gone) })
+        let (before_write, before_sync) = if entry.name.to_str().unwrap().contains(".gone") {
+            (Interlude::default(), Arc::clone(&self.before_gone))
         } else {
-            file
-        }
+            (Arc::clone(&self.before_write), Arc::clone(&self.before_sync))
+        };
+        Box::new(InterruptedFile { file, before_write, before_sync })
     }
 }
 
@@ -139,8 +158,7 @@ impl Disk for Interrupted {
 #[test]
 fn nobody_is_told_stored_for_a_file_whose_sync_fails() {
     let (disk, interlude) = (MemoryDisk::new(), Interlude::default());
-    let interrupted =
-        Interrupted { disk: disk.clone(), interlude: Arc::clone(&interlude), before_gone: Interlude::default() };
+    let interrupted = Interrupted { disk: disk.clone(), interlude: Arc::clone(&interlude), ..Interrupted::default() };
     let (spool, _) = Spool::open_on(Arc::new(interrupted), Options::default()).unwrap();
     let second = Arc::new(Mutex::new(None));
     let (other, result) = (spool.clone(), Arc::clone(&second));
@@ -168,7 +186,7 @@ fn a_message_that_is_being_removed_is_not_moved() {
     drop(spool);
     let before_gone = Interlude::default();
     let interrupted =
-        Interrupted { disk: disk.clone(), interlude: Interlude::default(), before_gone: Arc::clone(&before_gone) };
+        Interrupted { disk: disk.clone(), before_gone: Arc::clone(&before_gone), ..Interrupted::default() };
     let (spool, _) = Spool::open_on(Arc::new(interrupted), Options::default()).unwrap();
     let reader = Reader::on(Arc::new(disk.clone()));
     let mut claims = spool.claim(&WorkerId("w".to_owned()), &Lane::unrouted(), 104, 0).unwrap();
@@ -196,4 +214,32 @@ fn a_message_that_is_being_removed_is_not_moved() {
     assert!(before_gone.lock().unwrap().is_none());
     assert!(disk.octets(&Folder::New.entry(id.as_str())).is_none(), "it was moved");
     assert!(!ids(&reader).contains(&id.to_string()));
+}
+
+/// Somebody else's disk may have a fault in its code: what panics is refused and leaves nothing, and the next is taken.
+#[test]
+fn a_batch_that_breaks_off_is_refused_for_good_and_the_next_is_taken() {
+    for is_written in [false, true] {
+        let (disk, fault) = (MemoryDisk::new(), Interlude::default());
+        let interrupted = Interrupted { disk: disk.clone(), ..Interrupted::default() };
+        let interrupted = if is_written {
+            Interrupted { before_sync: Arc::clone(&fault), ..interrupted }
+        } else {
+            Interrupted { before_write: Arc::clone(&fault), ..interrupted }
+        };
+        let (spool, _) = Spool::open_on(Arc::new(interrupted), Options::default()).unwrap();
+        put(&spool, "before", b"text\r\n", Due::Kept).unwrap();
+        *fault.lock().unwrap() = Some(Box::new(|| panic!("a fault in the disk")));
+        let refused = catch_unwind(AssertUnwindSafe(|| put(&spool, "refused", b"text\r\n", Due::Kept)));
+        assert!(refused.is_err() && fault.lock().unwrap().is_none());
+        put(&spool, "after", b"text\r\n", Due::Kept).unwrap();
+        for survivor in disk.survivors(64) {
+            let (_spool, report) = Spool::open_on(Arc::new(survivor.clone()), Options::default()).unwrap();
+            assert_eq!(report.kept_messages, 2);
+            assert_eq!(ids(&Reader::on(Arc::new(survivor))), ["after", "before"]);
+        }
+        // Whoever sends it again is heard.
+        put(&spool, "refused", b"text\r\n", Due::Kept).unwrap();
+        assert_eq!(spool.health().unwrap().kept_bytes, 18);
+    }
 }

@@ -131,8 +131,11 @@ fn open(disk: &MemoryDisk) -> Option<Spool> {
 }
 
 fn queue(spool: &Spool, world: &Arc<World>) -> Queue {
+    queue_with(spool, world, Settings::new("mx.here.test".parse().unwrap()))
+}
+
+fn queue_with(spool: &Spool, world: &Arc<World>, settings: Settings) -> Queue {
     let clock = world.clone();
-    let settings = Settings::new("mx.here.test".parse().unwrap());
     Queue::with_clock(Arc::new(spool.clone()), world.clone(), world.clone(), settings, Box::new(move || clock.now()))
         .unwrap()
 }
@@ -242,10 +245,7 @@ fn a_mailbox_does_not_wait_behind_black_holes() {
     queue(&spool, &world).run_until_idle().unwrap();
     put(&spool, "h", "<>", &["<one@hole.test>", "<two@hole2.test>"]).unwrap();
     let settings = Settings { threads: 4, ..Settings::new("mx.here.test".parse().unwrap()) };
-    let clock = world.clone();
-    let clock = Box::new(move || clock.now());
-    let queue = Queue::with_clock(Arc::new(spool.clone()), world.clone(), world.clone(), settings, clock).unwrap();
-    let mut runner = Runner::start(queue).unwrap();
+    let mut runner = Runner::start(queue_with(&spool, &world, settings)).unwrap();
     // Dropped before the runner, which waits for its threads, whatever fails.
     let hang_up = hang_up;
     wait_until("both hold a thread", || {
@@ -272,10 +272,7 @@ fn a_mailbox_does_not_wait_behind_mailboxes_that_hang() {
     });
     let spool = open(&MemoryDisk::new()).unwrap();
     let settings = Settings { threads: 5, ..Settings::new("mx.here.test".parse().unwrap()) };
-    let clock = world.clone();
-    let clock = Box::new(move || clock.now());
-    let queue = Queue::with_clock(Arc::new(spool.clone()), world.clone(), world.clone(), settings, clock).unwrap();
-    let mut runner = Runner::start(queue).unwrap();
+    let mut runner = Runner::start(queue_with(&spool, &world, settings)).unwrap();
     // Dropped before the runner, which waits for its threads, whatever fails.
     let let_go = let_go;
     for (id, name) in [("h1", "<hangs1@near.test>"), ("h2", "<hangs2@near.test>"), ("h3", "<hangs3@near.test>")] {

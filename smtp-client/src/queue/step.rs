@@ -44,7 +44,8 @@ impl Queue {
     pub(super) fn work(&self, worker: &WorkerId, lane: &Lane) -> Result<Way, StoreError> {
         let claims = self.store.claim(worker, lane, CLAIMS, self.now())?;
         if *lane == Lane::unrouted() {
-            return self.route_all(worker, claims);
+            self.route_all(worker, claims)?;
+            return Ok(Way::Alive);
         }
         if *lane == Lane::reports() {
             claims.into_iter().try_for_each(|claim| self.report(claim))?;
@@ -54,7 +55,7 @@ impl Queue {
     }
 
     /// Routes what is due, as long as anything is, and not for too long.
-    fn route_all(&self, worker: &WorkerId, mut claims: Vec<Claim>) -> Result<Way, StoreError> {
+    fn route_all(&self, worker: &WorkerId, mut claims: Vec<Claim>) -> Result<(), StoreError> {
         let mut routed = 0;
         while !claims.is_empty() {
             routed += claims.len();
@@ -64,7 +65,7 @@ impl Queue {
             }
             claims = self.store.claim(worker, &Lane::unrouted(), CLAIMS, self.now())?;
         }
-        Ok(Way::Alive)
+        Ok(())
     }
 
     /// Asks for each recipient where its mail goes. What ends on this host is delivered at once: a note of where it was to
