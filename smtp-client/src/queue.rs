@@ -25,7 +25,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ use smtp_proto::address::{Domain, ForwardPath};
 use smtp_spool::clock::unix_seconds;
 use smtp_spool::{Claim, IdSource, Lane, MessageId, Recipient, Store, WorkerId};
 
-use lanes::Lanes;
+use lanes::{HELD_UP, Lanes};
 pub use schedule::Schedule;
 use step::Way;
 pub use verdict::{Said, Verdict};
@@ -141,10 +141,23 @@ pub struct Queue {
     clock: Box<Clock>,
     observer: Option<Box<Observer>>,
     lanes: Mutex<Lanes>,
+    /// Nobody wants a place in a lane any more: whoever did may look again.
+    place_was_offered: Condvar,
     /// When somebody last looked for messages that others have left for us.
     looked_at: Mutex<Option<Instant>>,
     /// The number of the last change of the store that somebody has seen; held by who waits for the next one.
     seen: Mutex<u64>,
+}
+
+/// What a thread finds that looks for work.
+#[derive(Debug, PartialEq, Eq)]
+enum Find {
+    /// Something is due in this lane, and it has a place there.
+    Place(Lane),
+    /// Something is due on this host, and those who are at work there will come to it.
+    NoPlaceHere,
+    /// Nothing is due, or only where calls are under way.
+    Nothing,
 }
 
 /// Threads that run a queue. They are stopped, and waited for, when this is dropped.
@@ -200,6 +213,7 @@ impl Queue {
             clock,
             observer: None,
             lanes,
+            place_was_offered: Condvar::new(),
             looked_at: Mutex::new(None),
             seen: Mutex::new(u64::MAX),
             settings,
@@ -214,13 +228,13 @@ impl Queue {
     /// Does what is due in one lane. `false` if nothing is, or all of it is being done.
     pub fn step(&self, worker: &WorkerId) -> io::Result<bool> {
         match self.pick()? {
-            Some(lane) => self.work_in(&lane, worker).map(|()| true),
-            None => Ok(false),
+            Find::Place(lane) => self.work_in(&lane, worker).map(|()| true),
+            Find::NoPlaceHere | Find::Nothing => Ok(false),
         }
     }
 
     /// Takes a place in a lane in which something is due.
-    fn pick(&self) -> io::Result<Option<Lane>> {
+    fn pick(&self) -> io::Result<Find> {
         self.look_for_others();
         let now = self.now();
         self.store.bring_forward(self.settings.schedule.horizon(now));
@@ -230,7 +244,11 @@ impl Queue {
             // Nobody has to be called, so nobody has to be found out about.
             lanes.prove(lane);
         }
-        Ok(lanes.enter(&due, Instant::now()))
+        Ok(match lanes.enter(&due, Instant::now()) {
+            Some(lane) => Find::Place(lane),
+            None if due.iter().any(|(lane, _)| lanes::calls_nobody(lane)) => Find::NoPlaceHere,
+            None => Find::Nothing,
+        })
     }
 
     /// Takes in what other processes have left, now and then. By the clock on the wall: a file system knows no other.
@@ -258,11 +276,8 @@ impl Queue {
                 _ => Way::Untried,
             },
         );
-        let is_place_wanted = lanes.take_wanted();
         drop(lanes);
-        if is_place_wanted {
-            self.store.wake();
-        }
+        self.offer_places();
         let failure = match worked {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => io::Error::other(error),
@@ -295,8 +310,25 @@ impl Queue {
         // While we waited for our turn things may have changed.
         match self.pick() {
             _ if is_stopping.load(Ordering::SeqCst) => {}
-            Ok(Some(lane)) => self.lanes().leave(&lane, Way::Untried),
-            Ok(None) | Err(_) => *seen = self.sleep_until_change(*seen, self.sleep()),
+            Ok(Find::Place(lane)) => self.lanes().leave(&lane, Way::Untried),
+            Ok(Find::NoPlaceHere) => drop(self.wait_for_place()),
+            Ok(Find::Nothing) | Err(_) => *seen = self.sleep_until_change(*seen, self.sleep()),
+        }
+    }
+
+    /// Waits until a place is offered, or those who have them are held up. What is committed meanwhile is no reason to get up:
+    /// they come to it, and to wake somebody for each message would cost more than much of the delivery. Returns whether one was
+    /// offered.
+    fn wait_for_place(&self) -> bool {
+        let waited = self.place_was_offered.wait_timeout_while(self.lanes(), HELD_UP, |lanes| lanes.is_place_wanted());
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// Whoever found no place may look again: somebody has left one, or something is due elsewhere.
+    fn offer_places(&self) {
+        if self.lanes().take_wanted() {
+            self.place_was_offered.notify_all();
+            self.store.wake();
         }
     }
 
@@ -362,6 +394,7 @@ impl Runner {
 
     fn ask_to_stop(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
+        self.queue.offer_places();
         self.queue.store.wake();
     }
 
@@ -381,13 +414,13 @@ impl Drop for Runner {
     }
 }
 
-/// One thread at a time waits for the store, the others wait for their turn to do so: a change wakes one of them, and if
-/// there is more to do than it takes, the next one finds that before it waits.
+/// One thread at a time waits for the store or for a place, the others wait for their turn to do so: a change wakes one of them,
+/// and if there is more to do than it takes, the next one finds that before it waits.
 fn run(queue: &Queue, is_stopping: &AtomicBool, worker: &WorkerId) {
     while !is_stopping.load(Ordering::SeqCst) {
         let worked = match queue.pick() {
-            Ok(Some(lane)) => queue.work_in(&lane, worker),
-            Ok(None) => {
+            Ok(Find::Place(lane)) => queue.work_in(&lane, worker),
+            Ok(Find::NoPlaceHere | Find::Nothing) => {
                 queue.watch(is_stopping);
                 Ok(())
             }
@@ -400,3 +433,6 @@ fn run(queue: &Queue, is_stopping: &AtomicBool, worker: &WorkerId) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

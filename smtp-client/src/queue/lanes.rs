@@ -58,7 +58,7 @@ struct Trying {
 const THREADS_HERE: usize = 3;
 
 /// When nobody has come for so long into a lane that calls nobody, and all its places are taken, those who are there are held up.
-const HELD_UP: Duration = Duration::from_secs(1);
+pub(super) const HELD_UP: Duration = Duration::from_secs(1);
 
 /// Lanes that are remembered. Beyond that they are all forgotten, which costs time and loses nothing.
 const KNOWN_LANES: usize = 100_000;
@@ -144,6 +144,11 @@ impl Lanes {
         };
     }
 
+    /// Whether somebody found no place, and none was offered since.
+    pub(super) fn is_place_wanted(&self) -> bool {
+        self.is_place_wanted
+    }
+
     /// Whether somebody found no place since this was asked last.
     pub(super) fn take_wanted(&mut self) -> bool {
         std::mem::take(&mut self.is_place_wanted)
@@ -161,7 +166,7 @@ impl Lanes {
 }
 
 /// Routing and reports need no other host.
-fn calls_nobody(lane: &Lane) -> bool {
+pub(super) fn calls_nobody(lane: &Lane) -> bool {
     *lane == Lane::unrouted() || *lane == Lane::reports()
 }
 

@@ -70,7 +70,7 @@ impl Queue {
 
     /// Asks for each recipient where its mail goes. What ends on this host is delivered at once: a note of where it was to
     /// go would cost as much as the delivery. And together: who waits for the medium waits once for all of it.
-    fn route_some(&self, claims: Vec<Claim>) -> Result<(), StoreError> {
+    pub(super) fn route_some(&self, claims: Vec<Claim>) -> Result<(), StoreError> {
         let mut here: Vec<(Lane, Vec<Claim>)> = Vec::new();
         for claim in claims {
             let numbers = claim.recipients();
@@ -120,7 +120,10 @@ impl Queue {
                 Route::Nowhere(verdict) => ends.push((number, verdict)),
             }
         }
-        self.settle(claim, outcomes, ends, Instant::now())
+        self.settle(claim, outcomes, ends, Instant::now())?;
+        // Whoever waits for a place on this host may have something to do elsewhere.
+        self.offer_places();
+        Ok(())
     }
 
     fn route_of(&self, claim: &Claim, number: usize) -> Route {
