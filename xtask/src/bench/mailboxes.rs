@@ -22,7 +22,7 @@ pub(super) fn measure(ground: &Ground, peer: &str, place: &Scratch) -> Outcome<F
     let (server, delivered) = if peer == OURS {
         let mail = place.directory("mail")?;
         let option = format!("maildir:{}", mail.display());
-        (ground.peers.start_ours(&place.at("spool"), &["--deliver", &option])?, mail.join("bob/new"))
+        (ground.peers.start_ours(place, &["--deliver", &option])?, mail.join("bob/new"))
     } else {
         start_postfix_virtual(place)?
     };

@@ -82,7 +82,7 @@ impl Peers {
     /// Starts a server that has a place for so many connections at a time.
     pub(super) fn start(&self, peer: &str, place: &Scratch, threads: usize) -> Outcome<Standing> {
         match peer {
-            OURS => self.start_ours(&place.at("spool"), &["--threads", &threads.to_string()]),
+            OURS => self.start_ours(place, &["--threads", &threads.to_string()]),
             MAILIN_FILE => self.start_mailin(threads, &place.directory("mail")?),
             MAILIN_NULL => self.start_mailin(threads, Path::new("null")),
             SINK => start_sink(),
@@ -92,9 +92,14 @@ impl Peers {
         }
     }
 
-    pub(super) fn start_ours(&self, spool: &Path, options: &[&str]) -> Outcome<Standing> {
-        let server = Server::start(&self.programs, spool, options)?;
-        Ok(Standing { address: server.address, pid: server.pid(), _owner: Box::new(server) })
+    /// Ours, with its log in a file, as where it works in earnest.
+    pub(super) fn start_ours(&self, place: &Scratch, options: &[&str]) -> Outcome<Standing> {
+        let address = free_address()?;
+        let listen = address.to_string();
+        let mut command = Server::command(&self.programs, &place.at("spool"), &["--listen", &listen]);
+        let running = Running::start_logging_to(place.at("log"), OURS, command.args(options))?;
+        wait_until_ready(&running, address)?;
+        Ok(Standing { address, pid: running.pid(), _owner: Box::new(running) })
     }
 
     fn start_mailin(&self, threads: usize, place: &Path) -> Outcome<Standing> {

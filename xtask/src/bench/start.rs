@@ -11,6 +11,7 @@ use super::lines::Figures;
 use super::sheet::Measure;
 use crate::workshop::filling::fill;
 use crate::workshop::scratch::Scratch;
+use crate::workshop::server::Server;
 use crate::workshop::{OrFail, Outcome};
 
 /// Starts with an empty spool are short, so each round has some, of which the median counts.
@@ -38,7 +39,7 @@ pub(super) fn full(ground: &Ground, place: &Scratch) -> Outcome<Figures> {
 
 fn start(ground: &Ground, spool: PathBuf) -> Outcome<f64> {
     let began = Instant::now();
-    let server = ground.peers.start_ours(&spool, &[])?;
+    let server = Server::start(&ground.peers.programs, &spool, &[])?;
     let took = milliseconds(began.elapsed());
     drop(server);
     Ok(took)

@@ -1,6 +1,7 @@
 //! Other programs: run to their end, or kept running until their owner goes. None outlives the task.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -28,31 +29,45 @@ pub(crate) struct Running {
     log: Log,
 }
 
-/// The last lines that a program wrote to standard error.
-#[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<VecDeque<String>>>);
+/// What a program wrote to standard error.
+#[derive(Debug)]
+enum Log {
+    /// The last lines of it.
+    Kept(Arc<Mutex<VecDeque<String>>>),
+    /// All of it is here.
+    File(PathBuf),
+}
 
 impl Running {
     /// Starts a program without standard input. What it writes to standard error can be waited for.
     pub(crate) fn start(name: &str, command: &mut Command) -> Outcome<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().or_fail(format_args!("starting {name}"))?;
-        let (log, (sender, lines)) = (Log::default(), channel());
+        let (kept, (sender, lines)) = (Arc::default(), channel());
         if let Some(stderr) = child.stderr.take() {
-            let log = log.clone();
+            let kept = Arc::clone(&kept);
             // Ends with the program. It must go on reading even if nobody waits, or the program would block.
             std::thread::spawn(move || {
                 let mut reader = BufReader::new(stderr);
                 let mut line = Vec::new();
                 while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
                     let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                    log.push(text.clone());
+                    keep(&kept, text.clone());
                     let _ = sender.send(text);
                     line.clear();
                 }
             });
         }
-        Ok(Running { name: name.to_owned(), child, lines, log })
+        Ok(Running { name: name.to_owned(), child, lines, log: Log::Kept(kept) })
+    }
+
+    /// The same with standard error in a new file, as where a program works in earnest: nobody is woken for its lines, and nobody
+    /// can wait for one.
+    pub(crate) fn start_logging_to(file: PathBuf, name: &str, command: &mut Command) -> Outcome<Self> {
+        let log = File::create_new(&file).or_fail(format_args!("making {}", file.display()))?;
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let child = child.or_fail(format_args!("starting {name}"))?;
+        Ok(Running { name: name.to_owned(), child, lines: channel().1, log: Log::File(file) })
     }
 
     /// Waits for a line on standard error that `read` understands. Lines before it are passed over.
@@ -119,17 +134,25 @@ impl Drop for Running {
 }
 
 impl Log {
-    fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == KEPT_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-
+    /// The last lines.
     fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        match self {
+            Log::Kept(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect(),
+            Log::File(file) => {
+                let octets = std::fs::read(file).unwrap_or_default();
+                let lines: Vec<_> = octets.split(|octet| *octet == b'\n').rev().take(KEPT_LINES).collect();
+                lines.into_iter().rev().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+            }
+        }
     }
+}
+
+fn keep(kept: &Mutex<VecDeque<String>>, line: String) {
+    let mut lines = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if lines.len() == KEPT_LINES {
+        lines.pop_front();
+    }
+    lines.push_back(line);
 }
 
 /// A program that has run to its end.
