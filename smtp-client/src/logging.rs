@@ -20,10 +20,11 @@ pub fn start(default_level: log::LevelFilter) {
         .filter_level(default_level)
         .parse_default_env()
         .format(|output, record| {
-            let (time, mut message) = (output.timestamp_millis(), String::with_capacity(USUAL_OCTETS));
+            let mut line = String::with_capacity(USUAL_OCTETS);
             // It fails only if the value that is printed says so; what there is of the line is better than none.
-            let _ = write!(message, "{}", record.args());
-            writeln!(output, "{time} {:<5} {}", record.level(), escape(&message))
+            let _ = write!(line, "{} {:<5} {}", output.timestamp_millis(), record.level(), record.args());
+            output.write_all(escape(&line).as_bytes())?;
+            output.write_all(b"\n")
         })
         .init();
 }

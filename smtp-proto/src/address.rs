@@ -223,7 +223,14 @@ impl LocalPart {
     }
 
     fn is_dot_string(&self) -> bool {
-        self.0.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+        // One walk: each address is looked at several times on its way.
+        let mut before = '.';
+        let is_good = |character: char| {
+            let is_good = if character == '.' { before != '.' } else { is_atext(character) };
+            before = character;
+            is_good
+        };
+        self.0.chars().all(is_good) && !self.0.ends_with('.') && !self.0.is_empty()
     }
 }
 

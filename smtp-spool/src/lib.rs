@@ -168,6 +168,7 @@ pub mod disk;
 mod durable;
 mod window;
 mod group;
+mod hex;
 mod journal;
 pub mod memory_disk;
 pub mod os_disk;

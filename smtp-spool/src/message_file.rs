@@ -25,6 +25,7 @@ use crc32fast::Hasher;
 use crate::disk::{Access, Disk, Folder};
 use crate::envelope::Envelope;
 use crate::error::{ReadError, StoreError};
+use crate::hex;
 use crate::id::MessageId;
 use crate::journal::Place;
 use crate::store::Due;
@@ -35,6 +36,15 @@ pub(crate) const HEADER: &[u8; 14] = b"smtp-spool 1\r\n";
 
 /// Octets of the trailer.
 const TRAILER_OCTETS: usize = "LENGTHS 0000000000000000 00000000 CRC32 00000000 END\r\n".len();
+
+/// What stands behind the content of a message for one or two recipients has some 200.
+const USUAL_CLOSING_OCTETS: usize = 256;
+
+/// What stands behind the checksum.
+const END: &str = " END\r\n";
+
+/// Octets of the checksum and of what stands behind it.
+const CHECKSUM_AND_END_OCTETS: usize = "00000000".len() + END.len();
 
 /// Octets of the envelope. One thousand recipients with lines of the greatest length need 2 MiB.
 const ENVELOPE_OCTETS: usize = 16 << 20;
@@ -48,17 +58,18 @@ pub(crate) fn closing(
     due: Due,
     envelope: &Envelope,
 ) -> Option<Vec<u8>> {
-    let mut text = format!("ID {id}\r\nDUE {due}\r\n");
-    let printed_from = text.len();
+    let mut text = String::with_capacity(USUAL_CLOSING_OCTETS);
     // A String takes whatever is written to it.
+    let _ = write!(text, "ID {id}\r\nDUE {due}\r\n");
+    let printed_from = text.len();
     let _ = write!(text, "{envelope}");
     if text.len() > ENVELOPE_OCTETS || !envelope.is_read_from(text.get(printed_from..)?) {
         return None;
     }
     let envelope_octets = text.len();
-    text.push_str(&lengths(content_octets, envelope_octets));
+    push_lengths(&mut text, content_octets, envelope_octets);
     hasher.update(text.as_bytes());
-    text.push_str(&checksum_and_end(hasher.finalize()));
+    push_checksum_and_end(&mut text, hasher.finalize());
     Some(text.into_bytes())
 }
 
@@ -68,12 +79,17 @@ pub(crate) fn unstorable(id: &MessageId) -> StoreError {
     StoreError::from_io(format!("storing message {id}"), source)
 }
 
-fn lengths(content_octets: u64, envelope_octets: usize) -> String {
-    format!("LENGTHS {content_octets:016x} {envelope_octets:08x} CRC32 ")
+fn push_lengths(text: &mut String, content_octets: u64, envelope_octets: usize) {
+    text.push_str("LENGTHS ");
+    hex::push(text, content_octets, 16);
+    text.push(' ');
+    hex::push(text, envelope_octets as u64, 8);
+    text.push_str(" CRC32 ");
 }
 
-fn checksum_and_end(checksum: u32) -> String {
-    format!("{checksum:08x} END\r\n")
+fn push_checksum_and_end(text: &mut String, checksum: u32) {
+    hex::push(text, checksum.into(), 8);
+    text.push_str(END);
 }
 
 /// An open message whose two ends have been looked at.
@@ -194,7 +210,7 @@ impl Layout {
 
     /// Reads the whole message and compares the checksum.
     pub(crate) fn verify(&self, window: &mut Window, begin: u64) -> Result<(), ReadError> {
-        let mut left = self.octets - checksum_and_end(0).len() as u64;
+        let mut left = self.octets - CHECKSUM_AND_END_OCTETS as u64;
         let (mut hasher, mut offset) = (Hasher::new(), begin);
         while left > 0 {
             let octets = left.min(WINDOW_OCTETS as u64);
@@ -212,8 +228,9 @@ fn parse_trailer(trailer: &[u8]) -> Option<(u64, usize, u32)> {
     let number = |from: usize, digits: usize| u64::from_str_radix(text.get(from..from + digits)?, 16).ok();
     let (content_octets, envelope_octets) = (number(8, 16)?, usize::try_from(number(25, 8)?).ok()?);
     let checksum = u32::try_from(number(40, 8)?).ok()?;
-    let mut printed = lengths(content_octets, envelope_octets);
-    printed.push_str(&checksum_and_end(checksum));
+    let mut printed = String::with_capacity(TRAILER_OCTETS);
+    push_lengths(&mut printed, content_octets, envelope_octets);
+    push_checksum_and_end(&mut printed, checksum);
     (printed == text).then_some((content_octets, envelope_octets, checksum))
 }
 

@@ -20,6 +20,7 @@ use memchr::memmem::Finder;
 use super::Place;
 use crate::disk::{Entry, Folder};
 use crate::error::ReadError;
+use crate::hex;
 use crate::message_file::Layout;
 use crate::window::{WINDOW_OCTETS, Window};
 
@@ -65,14 +66,22 @@ impl SegmentId {
     /// The line before a message of so many octets. `None` for one that no line can announce.
     pub(crate) fn line(self, octets: usize) -> Option<String> {
         let octets = u32::try_from(octets).ok()?;
-        let said = self.mark() + &format!("{octets:08x} ");
-        let checksum = crc32fast::hash(said.as_bytes());
-        Some(format!("{said}{checksum:08x}\r\n"))
+        let mut line = self.mark();
+        hex::push(&mut line, octets.into(), 8);
+        line.push(' ');
+        let checksum = crc32fast::hash(line.as_bytes());
+        hex::push(&mut line, checksum.into(), 8);
+        line.push_str("\r\n");
+        Some(line)
     }
 
     /// How each line begins.
     fn mark(self) -> String {
-        format!("MESSAGE {:016x} ", self.nonce)
+        let mut mark = String::with_capacity(LINE_OCTETS);
+        mark.push_str("MESSAGE ");
+        hex::push(&mut mark, self.nonce, 16);
+        mark.push(' ');
+        mark
     }
 
     /// The octets that a line announces.
