@@ -12,7 +12,7 @@ mod circumstances;
 mod error;
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::time::{Duration, Instant};
 
 use smtp_proto::address::{Domain, ForwardPath};
@@ -26,7 +26,7 @@ use smtp_proto::reply::Reply;
 use smtp_proto::reply_parser::ReplyError;
 use smtp_proto::transaction::Transaction;
 
-use crate::content::{BLOCK_OCTETS, Content};
+use crate::content::{BLOCK_OCTETS, Content, next_piece};
 use crate::lmtp_server::LmtpServer;
 use crate::login::Login;
 use crate::peer::Peer;
@@ -99,8 +99,6 @@ pub struct Connection {
     handshake_timeout: Duration,
     give_up_at: Option<Instant>,
     input: Vec<u8>,
-    /// Content on its way from the reader to the session; kept from one message to the next.
-    block: Vec<u8>,
     ending: Option<Ending>,
     /// What the octets are that wait to be written.
     kind: Kind,
@@ -205,7 +203,6 @@ impl Connection {
             handshake_timeout: timeouts.tls,
             give_up_at: options.give_up_at,
             input: Vec::new(),
-            block: Vec::new(),
             ending: None,
             kind: Kind::Commands,
             last_words_until: None,
@@ -446,25 +443,18 @@ impl Connection {
 
     /// Sends the content. Returns what happened if the server did not wait for the end of it, else [`Event::NeedInput`].
     fn send_content(&mut self, content: &Content) -> Result<Event, SendError> {
-        let mut block = std::mem::take(&mut self.block);
-        block.resize(block.len().max(content.block_octets()), 0);
-        let sent = self.send_blocks(content, &mut block);
-        self.block = block;
-        sent
-    }
-
-    fn send_blocks(&mut self, content: &Content, block: &mut [u8]) -> Result<Event, SendError> {
         self.kind = if self.session.output().is_empty() { Kind::Content } else { Kind::Chunk };
         let mut reader = content.reader();
         while self.last_words_until.is_none() {
-            let count = match reader.read(block) {
-                Ok(count) => count,
+            let piece = match next_piece(&mut reader) {
+                Ok(piece) => piece,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.abandon(SendError::Content(error))),
             };
-            let piece = block.get(..count).unwrap_or_default();
+            let count = piece.len();
             let written = self.session.write_content(piece, self.now());
             written.map_err(|error| self.abandon(error.into()))?;
+            reader.consume(count);
             // The last block and the dot, or the last octet of a chunk, go out in one write, with the reply to wait for right behind.
             let is_end = count == 0;
             if !is_end && self.session.output().len() < BLOCK_OCTETS {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -165,11 +165,9 @@ impl Content {
         let mut encoded = Vec::new();
         let mut dots = DotCount::default();
         let mut reader = content.reader();
-        let mut buffer = vec![0; content.block_octets()];
         let (mut octets, mut is_eight_bit) = (0_u64, false);
         loop {
-            let count = reader.read(&mut buffer)?;
-            let piece = buffer.get(..count).unwrap_or_default();
+            let piece = next_piece(&mut reader)?;
             if piece.is_empty() {
                 break;
             }
@@ -177,6 +175,8 @@ impl Content {
             encoded.clear();
             encoder.encode(piece, &mut encoded).map_err(ContentError::BareCarriageReturn)?;
             octets += encoded.len() as u64 - dots.count(piece);
+            let count = piece.len();
+            reader.consume(count);
         }
         encoded.clear();
         encoder.finish(&mut encoded).map_err(ContentError::BareCarriageReturn)?;
@@ -216,21 +216,14 @@ impl Content {
         }
     }
 
-    /// Octets that are worth reading at once: most messages need no large buffer, which has to be made first.
-    pub(crate) fn block_octets(&self) -> usize {
-        let body = match &self.body {
-            Body::Memory(octets) => octets.len() as u64,
-            Body::File { start, end, .. } => end.saturating_sub(*start),
-        };
-        let all = body.saturating_add(self.head.len() as u64);
-        usize::try_from(all).unwrap_or(usize::MAX).clamp(1, BLOCK_OCTETS)
-    }
-
     /// The content from its beginning, with the line ends it has.
-    pub fn reader(&self) -> impl Read {
-        let body: Box<dyn Read + '_> = match &self.body {
+    pub fn reader(&self) -> impl BufRead {
+        let body: Box<dyn BufRead + '_> = match &self.body {
             Body::Memory(octets) => Box::new(octets.as_slice()),
-            Body::File { file, start, end } => Box::new(PositionedReader { file, position: *start, end: *end }),
+            Body::File { file, start, end } => {
+                let reader = PositionedReader { file, position: *start, end: *end };
+                Box::new(BufReader::with_capacity(BLOCK_OCTETS, reader))
+            }
         };
         self.head.as_slice().chain(body)
     }
@@ -239,6 +232,12 @@ impl Content {
     pub fn canonical_reader(&self) -> impl Read {
         Canonical { reader: self.reader(), encoder: Some(ContentEncoder::for_chunk()), encoded: Vec::new(), taken: 0 }
     }
+}
+
+/// What comes next, where it lies and without a copy; nothing at the end. It is to be consumed.
+pub(crate) fn next_piece(reader: &mut impl BufRead) -> io::Result<&[u8]> {
+    let there = reader.fill_buf()?;
+    Ok(there.get(..BLOCK_OCTETS).unwrap_or(there))
 }
 
 /// Content in the lines of the wire.
@@ -250,19 +249,20 @@ struct Canonical<R> {
     taken: usize,
 }
 
-impl<R: Read> Read for Canonical<R> {
+impl<R: BufRead> Read for Canonical<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.taken == self.encoded.len() {
             let Some(encoder) = &mut self.encoder else { return Ok(0) };
-            let mut block = [0; 8 * 1024];
-            let count = self.reader.read(&mut block)?;
-            let piece = block.get(..count).unwrap_or_default();
-            (self.taken, self.encoded) = (0, Vec::with_capacity(block.len()));
+            let piece = next_piece(&mut self.reader)?;
+            self.taken = 0;
+            self.encoded.clear();
+            let count = piece.len();
             let encoded = if piece.is_empty() {
                 self.encoder.take().map_or(Ok(()), |encoder| encoder.finish(&mut self.encoded))
             } else {
                 encoder.encode(piece, &mut self.encoded)
             };
+            self.reader.consume(count);
             encoded.map_err(io::Error::other)?;
         }
         let rest = self.encoded.get(self.taken..).unwrap_or_default();

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use smtp_proto::address::{ForwardPath, ReversePath};
 use smtp_proto::reply::Reply;
 
-use crate::content::Content;
+use crate::content::{Content, next_piece};
 
 /// What the name of a journal ends in, beside the batch that it belongs to.
 pub const SUFFIX: &str = ".smtp-journal";
@@ -114,11 +114,14 @@ impl Keys {
             fields => hasher.update(format!("{sender} {}\n", hexadecimal(&Sha256::digest(fields)))),
         }
         let mut reader = content.reader();
-        let mut buffer = vec![0; 64 * 1024];
         loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => hasher.update(buffer.get(..count).unwrap_or_default()),
+            match next_piece(&mut reader) {
+                Ok([]) => break,
+                Ok(piece) => {
+                    hasher.update(piece);
+                    let count = piece.len();
+                    reader.consume(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

@@ -57,39 +57,49 @@ impl ContentEncoder {
 
     /// Encodes the next piece of the content. A bare LF, the line end of files on Unix, becomes CRLF. After an error there
     /// are only errors.
-    pub fn encode(&mut self, mut input: &[u8], output: &mut Vec<u8>) -> Result<(), BareCarriageReturn> {
-        while let Some(&first) = input.first() {
+    ///
+    /// What may go out as it is goes there in one piece, however many lines it has.
+    pub fn encode(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), BareCarriageReturn> {
+        let mut pieces = Pieces { input, copied: 0, output };
+        let mut at = 0;
+        while let Some(&first) = input.get(at) {
             match (self.position, first) {
                 (Position::TextCr, b'\n') => {
-                    output.extend_from_slice(b"\r\n");
-                    input = input.get(1..).unwrap_or_default();
+                    pieces.insert(at, b'\r');
+                    at += 1;
                     self.position = Position::LineStart;
                     continue;
                 }
                 (Position::TextCr | Position::Broken, _) => return self.break_off(),
-                (Position::LineStart, b'.') if self.framing == Framing::Dots => output.push(b'.'),
+                (Position::LineStart, b'.') if self.framing == Framing::Dots => pieces.insert(at, b'.'),
                 _ => {}
             }
-            let Some(hit) = memchr::memchr2(b'\r', b'\n', input) else {
-                output.extend_from_slice(input);
+            let rest = input.get(at..).unwrap_or_default();
+            let Some(hit) = memchr::memchr2(b'\r', b'\n', rest) else {
                 self.position = Position::Text;
-                return Ok(());
+                break;
             };
-            let (text, line_end) = input.split_at(hit);
-            output.extend_from_slice(text);
-            let used = match line_end {
-                [b'\r', b'\n', ..] => 2,
-                [b'\n', ..] => 1,
+            at += hit;
+            match rest.get(hit..).unwrap_or_default() {
+                [b'\r', b'\n', ..] => at += 2,
+                [b'\n', ..] => {
+                    pieces.insert(at, b'\r');
+                    at += 1;
+                }
                 [b'\r'] => {
+                    // It goes out with its LF, or not at all.
+                    pieces.copy_up_to(at);
                     self.position = Position::TextCr;
                     return Ok(());
                 }
-                _ => return self.break_off(),
-            };
-            output.extend_from_slice(b"\r\n");
+                _ => {
+                    pieces.copy_up_to(at);
+                    return self.break_off();
+                }
+            }
             self.position = Position::LineStart;
-            input = line_end.get(used..).unwrap_or_default();
         }
+        pieces.copy_up_to(input.len());
         Ok(())
     }
 
@@ -110,5 +120,26 @@ impl ContentEncoder {
             output.extend_from_slice(b".\r\n");
         }
         Ok(())
+    }
+}
+
+/// Input on its way to the output, a piece at a time.
+struct Pieces<'a> {
+    input: &'a [u8],
+    /// So much of it is there.
+    copied: usize,
+    output: &'a mut Vec<u8>,
+}
+
+impl Pieces<'_> {
+    fn copy_up_to(&mut self, end: usize) {
+        self.output.extend_from_slice(self.input.get(self.copied..end).unwrap_or_default());
+        self.copied = end;
+    }
+
+    /// Puts an octet before one of the input.
+    fn insert(&mut self, at: usize, octet: u8) {
+        self.copy_up_to(at);
+        self.output.push(octet);
     }
 }
