@@ -146,6 +146,10 @@ pub trait DiskFile: io::Write + Send {
         Ok(())
     }
 
+    /// Says that nobody is going to read these octets soon, which are durable, so that the memory which holds them can be used
+    /// for others. A hint, which promises nothing.
+    fn release_memory(&mut self, _offset: u64, _octets: u64) {}
+
     /// Makes the octets durable. After an error their fate is unknown, and a second call proves nothing: it was seen
     /// to succeed over lost data.
     fn sync(&mut self) -> io::Result<()>;

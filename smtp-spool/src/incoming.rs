@@ -132,7 +132,7 @@ impl SpoolIncoming {
                 _ => return Ok(Published::NameTaken),
             }
         }
-        self.engine.journal.append(id, std::mem::take(&mut self.buffer)).map(|()| Published::Stored)
+        self.engine.journal.append(id, std::mem::take(&mut self.buffer), due).map(|()| Published::Stored)
     }
 
     /// Writes the rest of the file and gives it its name.

@@ -26,6 +26,7 @@ use crate::engine::lock;
 use crate::error::StoreError;
 use crate::group::{Group, Work};
 use crate::id::MessageId;
+use crate::store::Due;
 
 mod appender;
 mod buffers;
@@ -193,8 +194,10 @@ impl Journal {
 
     /// Makes a message durable; `octets` is all of it, as it would stand in a file of its own. Blocks until it is. The caller
     /// sees to it that there is no message of this id.
-    pub(crate) fn append(&self, id: &MessageId, octets: Vec<u8>) -> Result<(), StoreError> {
-        self.messages.submit(Item { id: id.clone(), octets }).map_err(|failure| failure.about(id))
+    pub(crate) fn append(&self, id: &MessageId, octets: Vec<u8>, due: Due) -> Result<(), StoreError> {
+        self.messages
+            .submit(Item { id: id.clone(), octets, is_kept: due == Due::Kept })
+            .map_err(|failure| failure.about(id))
     }
 
     /// Where a message lies, if it lies here.

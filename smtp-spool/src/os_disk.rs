@@ -265,6 +265,13 @@ impl DiskFile for File {
         let _ = fcntl::posix_fadvise(&*self, 0, 0, fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED);
     }
 
+    #[cfg(target_os = "linux")]
+    fn release_memory(&mut self, offset: u64, octets: u64) {
+        if let (Ok(offset), Ok(octets)) = (i64::try_from(offset), i64::try_from(octets)) {
+            let _ = fcntl::posix_fadvise(&*self, offset, octets, fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        }
+    }
+
     fn fill_ahead(&mut self, octets: usize) -> io::Result<()> {
         let (mut offset, mut left) = (self.stream_position()?, octets);
         while left > 0 {

@@ -19,6 +19,9 @@ use crate::id::MessageId;
 const LEAST_FILLED_OCTETS: u64 = 4 << 10;
 const MOST_FILLED_OCTETS: u64 = 256 << 10;
 
+/// Octets of kept messages whose memory is given back at once.
+const RELEASED_OCTETS: u64 = 1 << 20;
+
 /// Octets of a batch behind which something is filled ahead, at most.
 const SMALL_BATCH_OCTETS: u64 = 64 << 10;
 
@@ -42,12 +45,16 @@ struct Open {
     octets: u64,
     /// Up to where it has been filled ahead.
     filled: u64,
+    /// Up to where its memory was given back, or is left to those who are about to read it.
+    released: u64,
 }
 
 /// A message on its way into the journal.
 pub(crate) struct Item {
     pub(crate) id: MessageId,
     pub(crate) octets: Vec<u8>,
+    /// It is not to be delivered, so nobody reads it soon.
+    pub(crate) is_kept: bool,
 }
 
 impl Work for Appender {
@@ -144,7 +151,7 @@ impl Appender {
             return Err(error);
         }
         lock(&self.index).begin(id, 0);
-        Ok(Open { id, file, octets: 0, filled: 0 })
+        Ok(Open { id, file, octets: 0, filled: 0, released: 0 })
     }
 
     fn closed(&self, segment: SegmentId) {
@@ -168,7 +175,19 @@ fn write(open: &mut Open, items: &[Item]) -> Result<Vec<Place>, Failure> {
         .map_err(|error| Failure::new("writing the journal", &error))?;
     fill_ahead(open, offset);
     open.file.sync().map_err(|error| Failure::new("syncing the journal", &error))?;
+    release_memory(open, items, offset);
     Ok(places)
+}
+
+/// Gives the memory of kept messages back: a spool that fills does not push out of it what others are reading, and the next
+/// messages get the same pages again, which are quicker to write to than those that nobody had before.
+fn release_memory(open: &mut Open, items: &[Item], end: u64) {
+    if !items.iter().all(|item| item.is_kept) {
+        open.released = end;
+    } else if end - open.released >= RELEASED_OCTETS {
+        open.file.release_memory(open.released, end - open.released);
+        open.released = end;
+    }
 }
 
 /// Sees to it that the next small batches are written over zeros: a sync that has only octets to write, and no length, has
@@ -200,4 +219,65 @@ fn write_all(file: &mut dyn DiskFile, mut slices: Vec<IoSlice<'_>>) -> io::Resul
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// A file that tells what is done with it.
+    struct Telling(Sender<String>);
+
+    impl Write for Telling {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl DiskFile for Telling {
+        fn sync(&mut self) -> io::Result<()> {
+            self.0.send("sync".to_owned()).map_err(io::Error::other)
+        }
+
+        fn release_memory(&mut self, offset: u64, octets: u64) {
+            self.0.send(format!("release {offset} {octets}")).unwrap();
+        }
+
+        fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn length(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn the_memory_of_what_is_kept_is_given_back_once_it_is_durable_and_of_nothing_that_is_to_be_delivered() {
+        let (tell, told) = channel();
+        let id = SegmentId { number: 1, nonce: 1 };
+        let mut open = Open { id, file: Box::new(Telling(tell)), octets: 0, filled: 0, released: 0 };
+        let half = (RELEASED_OCTETS / 2) as usize;
+        let mut batch = |kept: &[bool]| {
+            let item = |is_kept: &bool| Item { id: "a".parse().unwrap(), octets: vec![0; half], is_kept: *is_kept };
+            let items: Vec<_> = kept.iter().map(item).collect();
+            open.octets = write(&mut open, &items).unwrap().last().unwrap().end();
+            (open.octets, told.try_iter().collect::<Vec<_>>())
+        };
+        assert_eq!(batch(&[true]).1, ["sync"]);
+        let (end, calls) = batch(&[true]);
+        assert_eq!(calls, ["sync".to_owned(), format!("release 0 {end}")]);
+        assert_eq!(batch(&[true, false]).1, ["sync"]);
+        let (begin, calls) = batch(&[false]);
+        assert_eq!(calls, ["sync"]);
+        let (end, calls) = batch(&[true, true]);
+        assert_eq!(calls, ["sync".to_owned(), format!("release {begin} {}", end - begin)]);
+    }
 }

@@ -1,7 +1,8 @@
 //! What a server on this machine could reach at best: one as bare as the generator, without anything of ours, that answers
 //! the dialogue and says 250 when the message is on the disk.
 //!
-//! `log`: all messages go into one file, over zeros as long as not much comes at once. Whoever comes while it is being synced waits, and then one of those
+//! `log`: all messages go into one file, over zeros as long as not much comes at once, and its memory is given
+//! back. Whoever comes while it is being synced waits, and then one of those
 //! that wait writes for all of them, so that a sync is for many. `files`: what comes is written into a file of its own at
 //! once, which is synced at the end; for large messages, which are nothing to wait in memory.
 //!
@@ -131,6 +132,9 @@ const ZEROS: usize = 256 << 10;
 /// Octets of a batch for which that pays, at most.
 const SMALL_BATCH_OCTETS: usize = 64 << 10;
 
+/// Octets of the log whose memory is given back at once: the next ones get the same pages, which are quicker to write to.
+const RELEASED_OCTETS: u64 = 1 << 20;
+
 /// One file.
 struct Log {
     file: File,
@@ -149,6 +153,8 @@ struct State {
     filled: u64,
     /// How many batches are on the disk.
     synced: u64,
+    /// Up to where the memory of the log was given back.
+    released: u64,
     is_syncing: bool,
     has_failed: bool,
 }
@@ -180,6 +186,10 @@ impl Log {
             let batch = std::mem::take(&mut state.waiting);
             let (begin, end) = (state.end, state.end + batch.len() as u64);
             state.end = end;
+            let released = state.released;
+            if end - released >= RELEASED_OCTETS {
+                state.released = end;
+            }
             let is_to_be_filled = end > state.filled && batch.len() <= SMALL_BATCH_OCTETS;
             if is_to_be_filled {
                 state.filled = end + ZEROS as u64;
@@ -190,6 +200,9 @@ impl Log {
                 written = written.and_then(|()| self.file.write_all_at(&vec![0; ZEROS], end));
             }
             let written = written.and_then(|()| self.file.sync_data());
+            if end - released >= RELEASED_OCTETS {
+                release_memory(&self.file, released, end);
+            }
             state = self.lock();
             (state.is_syncing, state.has_failed) = (false, written.is_err());
             state.synced += 1;
@@ -200,6 +213,17 @@ impl Log {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A hint, which may do nothing.
+fn release_memory(file: &File, begin: u64, end: u64) {
+    #[cfg(target_os = "linux")]
+    if let (Ok(offset), Ok(octets)) = (i64::try_from(begin), i64::try_from(end - begin)) {
+        use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+        let _ = posix_fadvise(file, offset, octets, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, begin, end);
 }
 
 #[cfg(test)]
