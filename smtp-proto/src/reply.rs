@@ -173,8 +173,11 @@ impl Reply {
     }
 }
 
-/// In decimal. Every reply has up to four numbers, so this is worth more than the general way to print one.
+/// In decimal. Every reply has up to four numbers, most of one digit, so this is worth more than the general way to print one.
 fn push_number(output: &mut Vec<u8>, number: u16) {
+    if number < 10 {
+        return output.push(b'0' + number as u8);
+    }
     let digits = [10_000, 1_000, 100, 10, 1].map(|place| b'0' + (number / place % 10) as u8);
     let start = digits.iter().position(|digit| *digit != b'0').unwrap_or(digits.len() - 1);
     output.extend_from_slice(digits.get(start..).unwrap_or_default());
