@@ -221,8 +221,10 @@ impl Content {
         let body: Box<dyn BufRead + '_> = match &self.body {
             Body::Memory(octets) => Box::new(octets.as_slice()),
             Body::File { file, start, end } => {
+                // Most messages need no large buffer, which has to be made first.
+                let octets = usize::try_from(end.saturating_sub(*start)).unwrap_or(BLOCK_OCTETS);
                 let reader = PositionedReader { file, position: *start, end: *end };
-                Box::new(BufReader::with_capacity(BLOCK_OCTETS, reader))
+                Box::new(BufReader::with_capacity(octets.clamp(1, BLOCK_OCTETS), reader))
             }
         };
         self.head.as_slice().chain(body)

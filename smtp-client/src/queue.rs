@@ -141,11 +141,11 @@ pub struct Queue {
     clock: Box<Clock>,
     observer: Option<Box<Observer>>,
     lanes: Mutex<Lanes>,
-    /// Nobody wants a place in a lane any more: whoever did may look again.
-    place_was_offered: Condvar,
+    /// Places were offered: whoever found none may look again.
+    places_were_offered: Condvar,
     /// When somebody last looked for messages that others have left for us.
     looked_at: Mutex<Option<Instant>>,
-    /// The number of the last change of the store that somebody has seen; held by who waits for the next one.
+    /// The number of the last change of the store that somebody has seen; held by who waits for the next one, or for a place.
     seen: Mutex<u64>,
 }
 
@@ -154,8 +154,8 @@ pub struct Queue {
 enum Find {
     /// Something is due in this lane, and it has a place there.
     Place(Lane),
-    /// Something is due on this host, and those who are at work there will come to it.
-    NoPlaceHere,
+    /// New messages are due, and those who are at work on such come to them.
+    Attended,
     /// Nothing is due, or only where calls are under way.
     Nothing,
 }
@@ -213,7 +213,7 @@ impl Queue {
             clock,
             observer: None,
             lanes,
-            place_was_offered: Condvar::new(),
+            places_were_offered: Condvar::new(),
             looked_at: Mutex::new(None),
             seen: Mutex::new(u64::MAX),
             settings,
@@ -229,11 +229,11 @@ impl Queue {
     pub fn step(&self, worker: &WorkerId) -> io::Result<bool> {
         match self.pick()? {
             Find::Place(lane) => self.work_in(&lane, worker).map(|()| true),
-            Find::NoPlaceHere | Find::Nothing => Ok(false),
+            Find::Attended | Find::Nothing => Ok(false),
         }
     }
 
-    /// Takes a place in a lane in which something is due.
+    /// Takes a place in a lane in which something is due, or says why there is none.
     fn pick(&self) -> io::Result<Find> {
         self.look_for_others();
         let now = self.now();
@@ -246,7 +246,7 @@ impl Queue {
         }
         Ok(match lanes.enter(&due, Instant::now()) {
             Some(lane) => Find::Place(lane),
-            None if due.iter().any(|(lane, _)| lanes::calls_nobody(lane)) => Find::NoPlaceHere,
+            None if due.iter().any(|(lane, _)| *lane == Lane::unrouted()) => Find::Attended,
             None => Find::Nothing,
         })
     }
@@ -285,7 +285,9 @@ impl Queue {
             Err(_) => io::Error::other(format!("a delivery in lane {lane} broke off")),
         };
         // What is left of the claims is due again.
-        self.store.release(worker).map_err(io::Error::other)?;
+        let released = self.store.release(worker);
+        self.offer_places();
+        released.map_err(io::Error::other)?;
         Err(failure)
     }
 
@@ -305,29 +307,28 @@ impl Queue {
     }
 
     /// Waits until something is due, or is to end.
-    fn watch(&self, is_stopping: &AtomicBool) {
+    fn watch(&self, is_stopping: &AtomicBool, held_up: Duration) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // While we waited for our turn things may have changed.
         match self.pick() {
             _ if is_stopping.load(Ordering::SeqCst) => {}
             Ok(Find::Place(lane)) => self.lanes().leave(&lane, Way::Untried),
-            Ok(Find::NoPlaceHere) => drop(self.wait_for_place()),
+            Ok(Find::Attended) => self.wait_for_place(is_stopping, held_up),
             Ok(Find::Nothing) | Err(_) => *seen = self.sleep_until_change(*seen, self.sleep()),
         }
     }
 
-    /// Waits until a place is offered, or those who have them are held up. What is committed meanwhile is no reason to get up:
-    /// they come to it, and to wake somebody for each message would cost more than much of the delivery. Returns whether one was
-    /// offered.
-    fn wait_for_place(&self) -> bool {
-        let waited = self.place_was_offered.wait_timeout_while(self.lanes(), HELD_UP, |lanes| lanes.is_place_wanted());
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    /// Waits until places are offered, or those who have them are held up. What is committed meanwhile is no reason to get up:
+    /// they come to it, and to wake somebody for each message would cost more than much of the delivery.
+    fn wait_for_place(&self, is_stopping: &AtomicBool, held_up: Duration) {
+        let is_to_wait = |lanes: &mut Lanes| lanes.is_place_wanted() && !is_stopping.load(Ordering::SeqCst);
+        drop(self.places_were_offered.wait_timeout_while(self.lanes(), held_up, is_to_wait));
     }
 
     /// Whoever found no place may look again: somebody has left one, or something is due elsewhere.
     fn offer_places(&self) {
         if self.lanes().take_wanted() {
-            self.place_was_offered.notify_all();
+            self.places_were_offered.notify_all();
             self.store.wake();
         }
     }
@@ -420,8 +421,8 @@ fn run(queue: &Queue, is_stopping: &AtomicBool, worker: &WorkerId) {
     while !is_stopping.load(Ordering::SeqCst) {
         let worked = match queue.pick() {
             Ok(Find::Place(lane)) => queue.work_in(&lane, worker),
-            Ok(Find::NoPlaceHere | Find::Nothing) => {
-                queue.watch(is_stopping);
+            Ok(Find::Attended | Find::Nothing) => {
+                queue.watch(is_stopping, HELD_UP);
                 Ok(())
             }
             Err(error) => Err(error),

@@ -230,7 +230,8 @@ impl LocalPart {
             before = character;
             is_good
         };
-        self.0.chars().all(is_good) && !self.0.ends_with('.') && !self.0.is_empty()
+        // Where there is nothing, or a dot at the end, a dot was the last.
+        self.0.chars().all(is_good) && before != '.'
     }
 }
 

@@ -1,7 +1,7 @@
-//! Numbers in lower-case hexadecimal with a fixed number of digits, as they stand beside every message. There are six of them
-//! for each, so this is worth more than the general way to print one.
+//! Numbers in lower-case hexadecimal with a fixed number of digits. A message in the journal has six of them, so this is worth
+//! more than the general way to print one.
 
-/// Appends the lowest so many digits.
+/// Appends the lowest so many digits, 16 at most.
 pub(crate) fn push(text: &mut String, number: u64, digits: u32) {
     let digit = |place: u32| char::from_digit((number >> (4 * place)) as u32 & 0xf, 16).unwrap_or_default();
     text.extend((0..digits).rev().map(digit));

@@ -267,7 +267,7 @@ impl DiskFile for File {
 
     #[cfg(target_os = "linux")]
     fn release_memory(&mut self, offset: u64, octets: u64) {
-        if let (Ok(offset), Ok(octets)) = (i64::try_from(offset), i64::try_from(octets)) {
+        if let (Ok(offset), Ok(octets)) = (offset.try_into(), octets.try_into()) {
             let _ = fcntl::posix_fadvise(&*self, offset, octets, fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         }
     }

@@ -166,7 +166,7 @@ impl Lanes {
 }
 
 /// Routing and reports need no other host.
-pub(super) fn calls_nobody(lane: &Lane) -> bool {
+fn calls_nobody(lane: &Lane) -> bool {
     *lane == Lane::unrouted() || *lane == Lane::reports()
 }
 

@@ -158,7 +158,7 @@ impl Queue {
                     self.carry(&mut *carrier, claim)?;
                     // Others may help from here on, and need not wait until this way is closed.
                     if carried == 1 && carrier.is_open() && self.lanes().prove(lane) {
-                        self.store.wake();
+                        self.offer_places();
                     }
                 } else {
                     // It goes another way, at once.

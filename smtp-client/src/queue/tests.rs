@@ -33,10 +33,12 @@ fn put(spool: &Spool, id: &str, to: &str) {
     incoming.commit(&id.parse().unwrap(), &envelope, Due::At(1)).unwrap();
 }
 
-/// All places on this host are taken. What is committed for it is no reason to get up, but what is due elsewhere is: a
-/// relay that delivers much here, too, does not let the rest wait.
+/// All places for new messages are taken. What is committed is no reason to get up, but what is due elsewhere is: a relay to
+/// which much comes does not let the rest wait. Nobody is held up for long enough here to be given up.
 #[test]
 fn who_waits_for_a_place_gets_up_for_what_is_due_elsewhere_and_not_for_each_message() {
+    const NEVER: Duration = Duration::from_secs(3_600);
+    const PATIENCE: Duration = Duration::from_secs(30);
     let (spool, _) = Spool::open_on(Arc::new(MemoryDisk::new()), Options::default()).unwrap();
     let settings = Settings::new("mx.here.test".parse().unwrap());
     let queue = Queue::new(Arc::new(spool.clone()), Arc::new(Map), Arc::new(Map), settings).unwrap();
@@ -44,26 +46,40 @@ fn who_waits_for_a_place_gets_up_for_what_is_due_elsewhere_and_not_for_each_mess
     put(&spool, "elsewhere", "<b@far.test>");
     let claim = spool.claim(&worker, &Lane::unrouted(), 1, 1).unwrap().pop().unwrap();
     put(&spool, "here1", "<b@near.test>");
-    while let Find::Place(lane) = queue.pick().unwrap() {
-        assert_eq!(lane, Lane::unrouted());
-    }
-    assert_eq!(queue.pick().unwrap(), Find::NoPlaceHere);
-    put(&spool, "here2", "<b@near.test>");
-    assert!(queue.lanes().is_place_wanted());
-    let (begins, begun) = channel();
+    while queue.pick().unwrap() != Find::Attended {}
+    let is_stopping = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| {
-            begins.send(()).unwrap();
-            queue.wait_for_place()
-        });
-        begun.recv().unwrap();
+        let watch = || {
+            let (returns, returned) = channel();
+            let (queue, is_stopping) = (&queue, &is_stopping);
+            scope.spawn(move || {
+                queue.watch(is_stopping, NEVER);
+                returns.send(()).unwrap();
+            });
+            // It has its turn.
+            let began = Instant::now();
+            while queue.seen.try_lock().is_ok() {
+                assert!(began.elapsed() < PATIENCE, "it waits for nothing");
+                std::thread::yield_now();
+            }
+            returned
+        };
+        let returned = watch();
+        put(&spool, "here2", "<b@near.test>");
+        assert!(returned.recv_timeout(Duration::from_millis(50)).is_err(), "it got up for a message");
         queue.route_some(vec![claim]).unwrap();
-        assert!(waiting.join().unwrap(), "it was not woken");
+        assert_eq!(returned.recv_timeout(PATIENCE), Ok(()), "it did not get up for what is due elsewhere");
+        assert_eq!(queue.pick().unwrap(), Find::Place(Lane::new("far.test").unwrap()));
+        // Somebody leaves.
+        let returned = watch();
+        queue.lanes().leave(&Lane::unrouted(), Way::Untried);
+        queue.offer_places();
+        assert_eq!(returned.recv_timeout(PATIENCE), Ok(()), "it did not get up for a place");
+        // The end has come.
+        while queue.pick().unwrap() != Find::Attended {}
+        let returned = watch();
+        is_stopping.store(true, Ordering::SeqCst);
+        queue.offer_places();
+        assert_eq!(returned.recv_timeout(PATIENCE), Ok(()), "it did not get up for the end");
     });
-    assert_eq!(queue.pick().unwrap(), Find::Place(Lane::new("far.test").unwrap()));
-    assert_eq!(queue.pick().unwrap(), Find::NoPlaceHere);
-    queue.lanes().leave(&Lane::unrouted(), Way::Untried);
-    queue.offer_places();
-    assert!(queue.wait_for_place());
-    assert_eq!(queue.pick().unwrap(), Find::Place(Lane::unrouted()));
 }

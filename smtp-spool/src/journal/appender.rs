@@ -180,13 +180,14 @@ fn write(open: &mut Open, items: &[Item]) -> Result<Vec<Place>, Failure> {
 }
 
 /// Gives the memory of kept messages back: a spool that fills does not push out of it what others are reading, and the next
-/// messages get the same pages again, which are quicker to write to than those that nobody had before.
+/// messages get the same pages again, which are quicker to write to than those that nobody had before. Those of the batch that was
+/// written just now wait for the next time: the last of them goes on being written to.
 fn release_memory(open: &mut Open, items: &[Item], end: u64) {
     if !items.iter().all(|item| item.is_kept) {
         open.released = end;
-    } else if end - open.released >= RELEASED_OCTETS {
-        open.file.release_memory(open.released, end - open.released);
-        open.released = end;
+    } else if open.octets - open.released >= RELEASED_OCTETS {
+        open.file.release_memory(open.released, open.octets - open.released);
+        open.released = open.octets;
     }
 }
 
@@ -273,11 +274,13 @@ mod tests {
         };
         assert_eq!(batch(&[true]).1, ["sync"]);
         let (end, calls) = batch(&[true]);
-        assert_eq!(calls, ["sync".to_owned(), format!("release 0 {end}")]);
+        assert_eq!(calls, ["sync"], "it goes on being written to");
+        assert_eq!(batch(&[true]).1, ["sync".to_owned(), format!("release 0 {end}")]);
         assert_eq!(batch(&[true, false]).1, ["sync"]);
         let (begin, calls) = batch(&[false]);
         assert_eq!(calls, ["sync"]);
         let (end, calls) = batch(&[true, true]);
-        assert_eq!(calls, ["sync".to_owned(), format!("release {begin} {}", end - begin)]);
+        assert_eq!(calls, ["sync"]);
+        assert_eq!(batch(&[true]).1, ["sync".to_owned(), format!("release {begin} {}", end - begin)]);
     }
 }

@@ -1,10 +1,10 @@
 //! What a server on this machine could reach at best: one as bare as the generator, without anything of ours, that answers
 //! the dialogue and says 250 when the message is on the disk.
 //!
-//! `log`: all messages go into one file, over zeros as long as not much comes at once, and its memory is given
-//! back. Whoever comes while it is being synced waits, and then one of those
-//! that wait writes for all of them, so that a sync is for many. `files`: what comes is written into a file of its own at
-//! once, which is synced at the end; for large messages, which are nothing to wait in memory.
+//! `log`: all messages go into one file, over zeros as long as not much comes at once, and the memory of what is synced is
+//! given back. Whoever comes during a sync waits, and then one of those that wait writes for all of them, so that a sync is for
+//! many. `files`: what comes is written into a file of its own at once, which is synced at the end; for large messages, which
+//! are nothing to wait in memory.
 //!
 //! It believes that nobody says anything behind a command or a message that wants an answer, looks at nothing that is in a
 //! command, and takes no dots away: it is a bound and no server.
@@ -187,8 +187,8 @@ impl Log {
             let (begin, end) = (state.end, state.end + batch.len() as u64);
             state.end = end;
             let released = state.released;
-            if end - released >= RELEASED_OCTETS {
-                state.released = end;
+            if begin - released >= RELEASED_OCTETS {
+                state.released = begin;
             }
             let is_to_be_filled = end > state.filled && batch.len() <= SMALL_BATCH_OCTETS;
             if is_to_be_filled {
@@ -200,8 +200,8 @@ impl Log {
                 written = written.and_then(|()| self.file.write_all_at(&vec![0; ZEROS], end));
             }
             let written = written.and_then(|()| self.file.sync_data());
-            if end - released >= RELEASED_OCTETS {
-                release_memory(&self.file, released, end);
+            if begin - released >= RELEASED_OCTETS {
+                release_memory(&self.file, released, begin);
             }
             state = self.lock();
             (state.is_syncing, state.has_failed) = (false, written.is_err());
@@ -218,7 +218,7 @@ impl Log {
 /// A hint, which may do nothing.
 fn release_memory(file: &File, begin: u64, end: u64) {
     #[cfg(target_os = "linux")]
-    if let (Ok(offset), Ok(octets)) = (i64::try_from(begin), i64::try_from(end - begin)) {
+    if let (Ok(offset), Ok(octets)) = (begin.try_into(), (end - begin).try_into()) {
         use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
         let _ = posix_fadvise(file, offset, octets, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
     }

@@ -92,14 +92,11 @@ impl Peers {
         }
     }
 
-    /// Ours, with its log in a file, as where it works in earnest.
+    /// Ours, with its log in a file, as in production.
     pub(super) fn start_ours(&self, place: &Scratch, options: &[&str]) -> Outcome<Standing> {
-        let address = free_address()?;
-        let listen = address.to_string();
-        let mut command = Server::command(&self.programs, &place.at("spool"), &["--listen", &listen]);
-        let running = Running::start_logging_to(place.at("log"), OURS, command.args(options))?;
-        wait_until_ready(&running, address)?;
-        Ok(Standing { address, pid: running.pid(), _owner: Box::new(running) })
+        let mut command = Server::command(&self.programs, &place.at("spool"), options);
+        let running = Running::start_logging_to(OURS, &mut command, place.at("log"))?;
+        standing(running)
     }
 
     fn start_mailin(&self, threads: usize, place: &Path) -> Outcome<Standing> {
@@ -118,7 +115,10 @@ fn start_limit(kind: &str, place: &Path) -> Outcome<Standing> {
 
 /// A program that says where it listens.
 fn start_and_wait(name: &str, mut command: Command) -> Outcome<Standing> {
-    let running = Running::start(name, &mut command)?;
+    standing(Running::start(name, &mut command)?)
+}
+
+fn standing(running: Running) -> Outcome<Standing> {
     let address = running.wait_for_line(PATIENCE, |line| line.strip_prefix("listening on ")?.parse().ok())?;
     Ok(Standing { address, pid: running.pid(), _owner: Box::new(running) })
 }

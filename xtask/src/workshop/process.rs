@@ -61,30 +61,36 @@ impl Running {
         Ok(Running { name: name.to_owned(), child, lines, log: Log::Kept(kept) })
     }
 
-    /// The same with standard error in a new file, as where a program works in earnest: nobody is woken for its lines, and nobody
-    /// can wait for one.
-    pub(crate) fn start_logging_to(file: PathBuf, name: &str, command: &mut Command) -> Outcome<Self> {
+    /// The same with standard error in a new file, as in production: nobody is woken for its lines.
+    pub(crate) fn start_logging_to(name: &str, command: &mut Command, file: PathBuf) -> Outcome<Self> {
         let log = File::create_new(&file).or_fail(format_args!("making {}", file.display()))?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         let child = child.or_fail(format_args!("starting {name}"))?;
         Ok(Running { name: name.to_owned(), child, lines: channel().1, log: Log::File(file) })
     }
 
-    /// Waits for a line on standard error that `read` understands. Lines before it are passed over.
+    /// Waits for a line on standard error that `read` understands. Lines before it are passed over; of a file, it is the first.
     pub(crate) fn wait_for_line<T>(&self, timeout: Duration, read: impl Fn(&str) -> Option<T>) -> Outcome<T> {
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    if let Some(found) = read(&line) {
-                        return Ok(found);
-                    }
+            if left.is_zero() {
+                return Err(self.complain("did not say within time what it was to say"));
+            }
+            let found = match &self.log {
+                Log::Kept(_) => match self.lines.recv_timeout(left) {
+                    Ok(line) => read(&line),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return Err(self.complain("ended early")),
+                },
+                // Whoever writes to a file tells nobody, so one looks again and again.
+                Log::File(_) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                    self.log.lines().iter().find_map(|line| read(line))
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    return Err(self.complain("did not say within time what it was to say"));
-                }
-                Err(RecvTimeoutError::Disconnected) => return Err(self.complain("ended early")),
+            };
+            if let Some(found) = found {
+                return Ok(found);
             }
         }
     }
@@ -134,14 +140,17 @@ impl Drop for Running {
 }
 
 impl Log {
-    /// The last lines.
+    /// The last whole lines.
     fn lines(&self) -> Vec<String> {
         match self {
             Log::Kept(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect(),
             Log::File(file) => {
                 let octets = std::fs::read(file).unwrap_or_default();
-                let lines: Vec<_> = octets.split(|octet| *octet == b'\n').rev().take(KEPT_LINES).collect();
-                lines.into_iter().rev().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+                // What has no end yet is no line.
+                let lines = octets.split(|octet| *octet == b'\n').rev().skip(1).take(KEPT_LINES);
+                let mut lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+                lines.reverse();
+                lines
             }
         }
     }
@@ -253,5 +262,21 @@ fn wait_within(child: &mut Child, timeout: Duration) -> std::io::Result<Option<E
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workshop::scratch::Scratch;
+
+    #[test]
+    fn a_line_of_a_log_counts_when_it_is_whole() {
+        let scratch = Scratch::new("process").unwrap();
+        let words = ["-c", "echo begun >&2; printf 'ready 1' >&2; sleep 0.05; echo 2 >&2; sleep 60"];
+        let running = Running::start_logging_to("sh", Command::new("sh").args(words), scratch.at("log")).unwrap();
+        let read = |line: &str| line.strip_prefix("ready ")?.parse::<u32>().ok();
+        assert_eq!(running.wait_for_line(Duration::from_secs(30), read).unwrap(), 12);
+        assert_eq!(running.log(), ["begun", "ready 12"]);
     }
 }
