@@ -277,18 +277,18 @@ impl Queue {
             },
         );
         drop(lanes);
-        self.offer_places();
         let failure = match worked {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => io::Error::other(error),
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(io::Error::other(error)),
             // It has been told on standard error.
-            Err(_) => io::Error::other(format!("a delivery in lane {lane} broke off")),
+            Err(_) => Some(io::Error::other(format!("a delivery in lane {lane} broke off"))),
         };
-        // What is left of the claims is due again.
-        let released = self.store.release(worker);
+        let worked = failure.map_or(Ok(()), |failure| {
+            // What is left of the claims is due again.
+            self.store.release(worker).map_err(io::Error::other).and(Err(failure))
+        });
         self.offer_places();
-        released.map_err(io::Error::other)?;
-        Err(failure)
+        worked
     }
 
     fn now(&self) -> i64 {

@@ -145,14 +145,11 @@ mod tests {
         std::thread::scope(|scope| {
             let first = scope.spawn(|| group.submit(0));
             assert_eq!(rounds.recv().unwrap(), [0]);
-            let others: Vec<_> = (1..=5)
-                .map(|item| {
-                    scope.spawn({
-                        let group = &group;
-                        move || group.submit(item)
-                    })
-                })
-                .collect();
+            let submit = |item| {
+                let group = &group;
+                scope.spawn(move || group.submit(item))
+            };
+            let others: Vec<_> = (1..=5).map(submit).collect();
             wait_for(&group, 5);
             let_go.send(Ok(())).unwrap();
             assert_eq!(rounds.recv().unwrap(), [1, 2, 3, 4, 5]);

@@ -186,10 +186,8 @@ impl Log {
             let batch = std::mem::take(&mut state.waiting);
             let (begin, end) = (state.end, state.end + batch.len() as u64);
             state.end = end;
-            let released = state.released;
-            if begin - released >= RELEASED_OCTETS {
-                state.released = begin;
-            }
+            let is_to_be_released = begin - state.released >= RELEASED_OCTETS;
+            let released = is_to_be_released.then(|| std::mem::replace(&mut state.released, begin));
             let is_to_be_filled = end > state.filled && batch.len() <= SMALL_BATCH_OCTETS;
             if is_to_be_filled {
                 state.filled = end + ZEROS as u64;
@@ -200,7 +198,7 @@ impl Log {
                 written = written.and_then(|()| self.file.write_all_at(&vec![0; ZEROS], end));
             }
             let written = written.and_then(|()| self.file.sync_data());
-            if begin - released >= RELEASED_OCTETS {
+            if let Some(released) = released {
                 release_memory(&self.file, released, begin);
             }
             state = self.lock();

@@ -25,15 +25,14 @@ const KEPT_OCTETS: u64 = 256 << 20;
 pub(crate) struct Running {
     name: String,
     child: Child,
-    lines: Receiver<String>,
     log: Log,
 }
 
 /// What a program wrote to standard error.
 #[derive(Debug)]
 enum Log {
-    /// The last lines of it.
-    Kept(Arc<Mutex<VecDeque<String>>>),
+    /// It comes line by line, and the last of them are kept.
+    Pipe { lines: Receiver<String>, kept: Arc<Mutex<VecDeque<String>>> },
     /// All of it is here.
     File(PathBuf),
 }
@@ -58,7 +57,7 @@ impl Running {
                 }
             });
         }
-        Ok(Running { name: name.to_owned(), child, lines, log: Log::Kept(kept) })
+        Ok(Running { name: name.to_owned(), child, log: Log::Pipe { lines, kept } })
     }
 
     /// The same with standard error in a new file, as in production: nobody is woken for its lines.
@@ -66,7 +65,7 @@ impl Running {
         let log = File::create_new(&file).or_fail(format_args!("making {}", file.display()))?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         let child = child.or_fail(format_args!("starting {name}"))?;
-        Ok(Running { name: name.to_owned(), child, lines: channel().1, log: Log::File(file) })
+        Ok(Running { name: name.to_owned(), child, log: Log::File(file) })
     }
 
     /// Waits for a line on standard error that `read` understands. Lines before it are passed over; of a file, it is the first.
@@ -78,7 +77,7 @@ impl Running {
                 return Err(self.complain("did not say within time what it was to say"));
             }
             let found = match &self.log {
-                Log::Kept(_) => match self.lines.recv_timeout(left) {
+                Log::Pipe { lines, .. } => match lines.recv_timeout(left) {
                     Ok(line) => read(&line),
                     Err(RecvTimeoutError::Timeout) => None,
                     Err(RecvTimeoutError::Disconnected) => return Err(self.complain("ended early")),
@@ -143,7 +142,7 @@ impl Log {
     /// The last whole lines.
     fn lines(&self) -> Vec<String> {
         match self {
-            Log::Kept(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect(),
+            Log::Pipe { kept, .. } => kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect(),
             Log::File(file) => {
                 let octets = std::fs::read(file).unwrap_or_default();
                 // What has no end yet is no line.
@@ -273,7 +272,8 @@ mod tests {
     #[test]
     fn a_line_of_a_log_counts_when_it_is_whole() {
         let scratch = Scratch::new("process").unwrap();
-        let words = ["-c", "echo begun >&2; printf 'ready 1' >&2; sleep 0.05; echo 2 >&2; sleep 60"];
+        // It pauses so that half of the line is there for a while, and would be taken for a whole one.
+        let words = ["-c", "echo begun >&2; printf 'ready 1' >&2; sleep 0.05; echo 2 >&2"];
         let running = Running::start_logging_to("sh", Command::new("sh").args(words), scratch.at("log")).unwrap();
         let read = |line: &str| line.strip_prefix("ready ")?.parse::<u32>().ok();
         assert_eq!(running.wait_for_line(Duration::from_secs(30), read).unwrap(), 12);
